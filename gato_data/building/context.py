@@ -1,0 +1,166 @@
+"""What a worker needs to know of one data set, opened from the config."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gato_data.building.layout import find_leaf, resolve_layout
+from gato_data.config import Config, DatasetConfig, FieldReference, dataset_directory, resolve
+from gato_data.errors import ContentError, UsageError
+from gato_data.readers import rlds
+from gato_data.readers.features import DatasetFiles, Leaf, open_dataset
+from gato_data.readers.rlds_fields import IS_LAST, REWARD, step_path
+from gato_data.sequencing.episode import StepLayout, TokenisedEpisode
+from gato_data.storage import example, files
+from gato_data.tokenizers.text import TextTokenizer
+from gato_data.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class Job:
+    """One build: what was asked for, where it is read from and written to.
+
+    Attributes:
+      config: the validated config.
+      folder: that its relative paths start from.
+      output: directory of the build.
+      limit: episodes of each data set in a pilot, or None for all.
+    """
+
+    config: Config
+    folder: str
+    output: str
+    limit: int | None = None
+
+    def dataset(self, name: str) -> DatasetConfig:
+        return next(dataset for dataset in self.config.datasets if dataset.name == name)
+
+    @property
+    def model_path(self) -> str | None:
+        model = self.config.vocabulary.text_model
+        return resolve(self.folder, model) if model else None
+
+
+@dataclass(frozen=True)
+class DatasetContext:
+    """A data set that is open for reading.
+
+    Attributes:
+      job: the build.
+      dataset: its section of the config.
+      files: its features and record files.
+      layout: the token layout of a step.
+      vocabulary: the id map.
+      text: the SentencePiece model, if there is one.
+      column_leaves: the leaves that become tokens.
+    """
+
+    job: Job
+    dataset: DatasetConfig
+    files: DatasetFiles
+    layout: StepLayout
+    vocabulary: Vocabulary
+    text: TextTokenizer | None
+    column_leaves: Sequence[Leaf]
+
+    @property
+    def where(self) -> str:
+        return f"data set '{self.dataset.name}'"
+
+    def file_path(self, name: str) -> str:
+        return files.join(self.files.directory, name)
+
+    def metadata_leaf(self, key: str, path: str) -> Leaf:
+        return find_leaf(self.where, key, path, self.files.leaves)
+
+    def scalar(self, record: rlds.Record, key: str, reference: FieldReference | None) -> str | None:
+        """The text of a task or agent; None where the config gives no reference."""
+        if reference is None:
+            return None
+        if reference.path is None:
+            return reference.literal
+        return str(rlds.read_scalar(record, self.metadata_leaf(key, reference.path)))
+
+    def task(self, record: rlds.Record) -> str:
+        task = self.scalar(record, "task", self.dataset.task)
+        return self.dataset.name if task is None else task
+
+    def agent(self, record: rlds.Record) -> str:
+        return self.scalar(record, "agent", self.dataset.agent) or ""
+
+    @property
+    def reward_leaf(self) -> Leaf | None:
+        """The reward of a step, where the data set has one number a step."""
+        leaf = self.files.leaves.get(step_path(REWARD))
+        if leaf is None or leaf.obstacle or leaf.kind != "tensor" or leaf.step_size != 1:
+            return None
+        return leaf
+
+    @property
+    def last_leaf(self) -> Leaf | None:
+        return self.files.leaves.get(step_path(IS_LAST))
+
+    def tokenise(self, payload: bytes) -> TokenisedEpisode:
+        """The episode of one record, measured.
+
+        Raises:
+          ContentError: the record cannot be used.
+        """
+        return self.tokenise_record(example.parse(payload))
+
+    def tokenise_record(self, record: rlds.Record) -> TokenisedEpisode:
+        """The same of a record that is parsed already."""
+        episode = rlds.read_episode(record, self.column_leaves, self.dataset.last_step)
+        tokenised = TokenisedEpisode(episode, self.layout, self.vocabulary, self.text)
+        longest = int((tokenised.steps.starts[1:] - tokenised.steps.starts[:-1]).max())
+        if longest > self.job.config.sequence.length:
+            raise ContentError(
+                f"a timestep has {longest} tokens, more than sequence.length "
+                f"{self.job.config.sequence.length}"
+            )
+        return tokenised
+
+
+def load_text(job: Job) -> TextTokenizer | None:
+    return TextTokenizer.load(job.model_path) if job.model_path else None
+
+
+def open_context(job: Job, name: str, text: TextTokenizer | None) -> DatasetContext:
+    """Opens a data set and resolves everything that its config names.
+
+    Raises:
+      UsageError: the data set or the config does not fit.
+    """
+    dataset = job.dataset(name)
+    opened = open_dataset(dataset_directory(dataset, job.folder), dataset.split)
+    layout = resolve_layout(dataset, job.config.sequence, opened.leaves)
+    where = f"data set '{name}'"
+    if layout.has_text and text is None:
+        paths = [x.path for x in layout.fields if x.tokens is None and len(x.shape) < 3]
+        raise UsageError(
+            f"{where}: {paths[0]} is text, but the config has no `vocabulary.text_model`. Train "
+            "one with `gato-data vocab`, or leave the text out under `observation`."
+        )
+    context = DatasetContext(
+        job,
+        dataset,
+        opened,
+        layout,
+        Vocabulary(job.config.vocabulary.discrete_offset),
+        text,
+        tuple(opened.leaves[field.path] for field in layout.fields),
+    )
+    _check_references(context)
+    return context
+
+
+def _check_references(context: DatasetContext) -> None:
+    dataset = context.dataset
+    references = {
+        "task": dataset.task.path if dataset.task else None,
+        "agent": dataset.agent.path if dataset.agent else None,
+        "episode_id": dataset.episode_id,
+        "filter.order_by": dataset.filter.order_by if dataset.filter else None,
+    }
+    for key, path in references.items():
+        if path is not None:
+            context.metadata_leaf(key, path)

@@ -1,0 +1,236 @@
+"""The index: one row for each episode, one Parquet file for each input file.
+
+It reads what can be known before the build: where an episode lies, its task, agent, return and
+place in the order of collection, how many tokens it has, and whether all its values have tokens.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import xxhash
+
+from gato_data.building.context import DatasetContext
+from gato_data.errors import ContentError
+from gato_data.readers import rlds
+from gato_data.sequencing.episode import Field, TokenisedEpisode
+from gato_data.storage import example, files, framing
+from gato_data.vocabulary import DISCRETE_SIZE, Modality
+
+# Changes whenever rows of the same episode would differ, so that an older index is not taken up.
+INDEX_VERSION = 1
+
+_KEY = b"gato_data.index"
+
+INDEX_SCHEMA = pa.schema(
+    [
+        ("file", pa.dictionary(pa.int32(), pa.string())),
+        ("record", pa.int64()),
+        ("offset", pa.int64()),
+        ("size", pa.int64()),
+        ("crc", pa.uint32()),
+        ("episode_id", pa.string()),
+        ("task", pa.string()),
+        ("agent", pa.string()),
+        ("order_number", pa.float64()),
+        ("order_text", pa.string()),
+        ("steps", pa.int64()),
+        ("tokens", pa.int64()),
+        ("image_tokens", pa.int64()),
+        ("return", pa.float64()),
+        ("low", pa.list_(pa.float64())),
+        ("high", pa.list_(pa.float64())),
+        ("fault", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class IndexedFile:
+    """What indexing one input file found.
+
+    Attributes:
+      name: of the input file.
+      size: in bytes.
+      digest: of all its records, damaged ones included.
+      episodes: usable ones.
+      faults: records that cannot be used.
+    """
+
+    name: str
+    size: int
+    digest: str
+    episodes: int
+    faults: int
+
+
+def index_path(output: str, dataset: str, file_name: str) -> str:
+    return files.join(output, "index", dataset, f"{file_name}.parquet")
+
+
+def index_file(context: DatasetContext, name: str) -> IndexedFile:
+    """Indexes one input file, or takes up the index that is there already.
+
+    Raises:
+      OSError: reading or writing failed.
+    """
+    path = context.file_path(name)
+    target = index_path(context.job.output, context.dataset.name, name)
+    size = files.size_of(path)
+    done = read_summary(target, index_key(context, name, size))
+    if done:
+        return done
+    rows: dict[str, list[Any]] = {column: [] for column in INDEX_SCHEMA.names}
+    hasher = xxhash.xxh3_128()
+    with files.open_read(path) as file:
+        for record in framing.scan(file, context.job.config.limits.record_bytes):
+            hasher.update(b"%d %d %d;" % (record.offset, len(record.payload), record.crc))
+            for column, value in _row(context, name, record).items():
+                rows[column].append(value)
+    faults = sum(fault is not None for fault in rows["fault"])
+    summary = IndexedFile(name, size, hasher.hexdigest(), len(rows["fault"]) - faults, faults)
+    metadata = {
+        _KEY: json.dumps({"key": index_key(context, name, size), "summary": vars(summary)})
+    }
+    table = pa.table(rows, schema=INDEX_SCHEMA.with_metadata(metadata))
+    files.publish(target, lambda sink: pq.write_table(table, sink))
+    return summary
+
+
+def index_key(context: DatasetContext, name: str, size: int) -> str:
+    """Names everything that the rows of a file depend on."""
+    dataset, config = context.dataset, context.job.config
+    parts = {
+        "version": INDEX_VERSION,
+        "file": name,
+        "size": size,
+        "layout": context.layout.to_json(),
+        "text": context.text.digest if context.text and context.layout.has_text else None,
+        "length": config.sequence.length,
+        "discrete_offset": config.vocabulary.discrete_offset,
+        "record_bytes": config.limits.record_bytes,
+        "last_step": dataset.last_step,
+        "task": vars(dataset.task) if dataset.task else dataset.name,
+        "agent": vars(dataset.agent) if dataset.agent else None,
+        "episode_id": dataset.episode_id,
+        "order_by": dataset.filter.order_by if dataset.filter else None,
+    }
+    return json.dumps(parts, sort_keys=True)
+
+
+def read_summary(path: str, key: str) -> IndexedFile | None:
+    """The summary of a finished index file, if it is there and was made of the same things."""
+    try:
+        with files.open_read(path) as file:
+            metadata = pq.read_schema(file).metadata or {}
+        stored = json.loads(metadata[_KEY])
+        return IndexedFile(**stored["summary"]) if stored["key"] == key else None
+    except (FileNotFoundError, KeyError, TypeError, ValueError, pa.ArrowInvalid):
+        return None
+
+
+def read_index(output: str, dataset: str, names: Iterator[str] | list[str]) -> pa.Table:
+    """All rows of a data set, in the order of its files and records."""
+    tables = []
+    for name in names:
+        with files.open_read(index_path(output, dataset, name)) as file:
+            tables.append(pq.read_table(file).replace_schema_metadata(None))
+    return pa.concat_tables(tables) if tables else INDEX_SCHEMA.empty_table()
+
+
+def _row(context: DatasetContext, name: str, record: framing.Record) -> dict[str, Any]:
+    row: dict[str, Any] = dict.fromkeys(INDEX_SCHEMA.names)
+    row |= {
+        "file": name,
+        "record": record.number,
+        "offset": record.offset,
+        "size": record.size,
+        "crc": record.crc,
+        "episode_id": f"{name}#{record.number}",
+        "fault": record.fault,
+    }
+    if record.fault is None:
+        try:
+            row |= _facts(context, record.payload)
+        except ContentError as error:
+            row["fault"] = str(error)
+    return row
+
+
+def _facts(context: DatasetContext, payload: bytes) -> dict[str, Any]:
+    """What the index keeps of a usable episode.
+
+    Raises:
+      ContentError: the episode cannot be used.
+    """
+    parsed = example.parse(payload)
+    tokenised = context.tokenise_record(parsed)
+    lows, highs = _ranges(tokenised)
+    facts: dict[str, Any] = {
+        "task": context.task(parsed),
+        "agent": context.agent(parsed),
+        "steps": tokenised.episode.steps,
+        "tokens": tokenised.steps.tokens,
+        "image_tokens": tokenised.image_tokens,
+        "return": _return(context, parsed, tokenised.episode.steps),
+        "low": lows,
+        "high": highs,
+    }
+    if context.dataset.episode_id:
+        leaf = context.metadata_leaf("episode_id", context.dataset.episode_id)
+        facts["episode_id"] = str(rlds.read_scalar(parsed, leaf))
+    if context.dataset.filter and context.dataset.filter.order_by:
+        leaf = context.metadata_leaf("filter.order_by", context.dataset.filter.order_by)
+        value = rlds.read_scalar(parsed, leaf)
+        facts["order_text" if isinstance(value, str) else "order_number"] = value
+    return facts
+
+
+def _return(context: DatasetContext, parsed: rlds.Record, steps: int) -> float | None:
+    """Undiscounted return over the valid steps, exactly rounded; None without rewards."""
+    leaf = context.reward_leaf
+    if leaf is None:
+        return None
+    values = rlds.read_values(parsed, leaf)[:steps]
+    if len(values) < steps:
+        raise ContentError(f"{leaf.path}: {len(values)} rewards for {steps} steps")
+    total = math.fsum(values.tolist()) if np.isfinite(values).all() else math.nan
+    if not math.isfinite(total):
+        raise ContentError(f"{leaf.path}: a reward is NaN or infinite")
+    return total
+
+
+def range_fields(fields: tuple[Field, ...]) -> list[Field]:
+    """The fields whose ranges the index keeps, in the order of its lists."""
+    return [f for f in fields if f.modality in (Modality.CONTINUOUS, Modality.DISCRETE)]
+
+
+def _ranges(tokenised: TokenisedEpisode) -> tuple[list[float], list[float]]:
+    """Smallest and largest value of each number key.
+
+    Raises:
+      ContentError: a value has no token; names the key and the step.
+    """
+    lows, highs = [], []
+    for field in range_fields(tokenised.layout.fields):
+        values = tokenised.episode.columns[field.path]
+        assert isinstance(values, np.ndarray)
+        if not values.size:
+            lows.append(math.nan)
+            highs.append(math.nan)
+            continue
+        low, high = float(values.min()), float(values.max())
+        if field.modality == Modality.DISCRETE:
+            usable = low >= 0 and high < DISCRETE_SIZE
+        else:
+            usable = math.isfinite(low) and math.isfinite(high)
+        if not usable:
+            tokenised.check(field)
+        lows.append(low)
+        highs.append(high)
+    return lows, highs

@@ -1,0 +1,231 @@
+"""The manifest: what was built. It is written last, so its presence means complete."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gato_data import __version__
+from gato_data.building.context import Job
+from gato_data.building.plan import Plan
+from gato_data.building.publish import Sidecar
+from gato_data.building.unit import dataset_folder
+from gato_data.errors import GatoDataError, UsageError
+from gato_data.records import digest, tfds_info
+from gato_data.records.schema import SCHEMA_VERSION, check_version
+from gato_data.storage import files
+from gato_data.tokenizers.text import TextTokenizer
+from gato_data.vocabulary import Vocabulary
+
+MANIFEST = "manifest.json"
+MODEL_FILE = "vocabulary.model"
+
+SHARDS_SCHEMA = pa.schema(
+    [
+        ("dataset", pa.string()),
+        ("split", pa.string()),
+        ("shard", pa.int64()),
+        ("file", pa.string()),
+        ("size", pa.int64()),
+        ("sequences", pa.int64()),
+        ("crc32c", pa.string()),
+        ("digest", pa.string()),
+        ("content", pa.string()),
+    ]
+)
+
+
+def read_manifest(directory: str) -> dict[str, Any]:
+    """The manifest of a finished build.
+
+    Raises:
+      UsageError: there is none, or it is damaged or of a newer schema.
+    """
+    path = files.join(directory, MANIFEST)
+    try:
+        manifest: dict[str, Any] = json.loads(files.read_bytes(path))
+        version = str(manifest["schema"])
+    except FileNotFoundError:
+        raise UsageError(
+            f"{directory}: no {MANIFEST}, so this is no finished build. Run `gato-data build` "
+            "with this --output again; it goes on where it stopped."
+        ) from None
+    except (ValueError, KeyError, TypeError):
+        raise UsageError(f"{path}: damaged; no valid manifest. Run the build again.") from None
+    check_version(version)
+    return manifest
+
+
+def quarantine_rows(dataset: str, index: pa.Table) -> list[dict[str, Any]]:
+    """The records that the index found unusable."""
+    rows = index.filter(pa.compute.is_valid(index["fault"])).to_pylist()
+    return [
+        {
+            "dataset": dataset,
+            "file": row["file"],
+            "record": row["record"],
+            "offset": row["offset"],
+            "episode_id": row["episode_id"],
+            "reason": row["fault"],
+        }
+        for row in rows
+    ]
+
+
+def write_quarantine(output: str, dataset: str, rows: Iterable[Mapping[str, Any]]) -> int:
+    """Lists unusable records, each once, in the order of files and records."""
+    distinct = {(row["file"], row["record"]): row for row in rows}
+    lines = [
+        json.dumps(distinct[key], sort_keys=True, ensure_ascii=False) + "\n"
+        for key in sorted(distinct)
+    ]
+    path = files.join(output, "quarantine", f"{dataset}.jsonl")
+    files.publish_bytes(path, "".join(lines).encode())
+    return len(lines)
+
+
+def finish(
+    job: Job,
+    plan: Plan,
+    sidecars: Sequence[Sidecar],
+    indexes: Mapping[str, pa.Table],
+    text: TextTokenizer | None,
+) -> dict[str, Any]:
+    """Checks the end result and writes the TFDS files, the shard table and the manifest.
+
+    Args:
+      sidecars: of all units, in their order.
+      indexes: of each data set.
+
+    Raises:
+      GatoDataError: too large a share of the episodes could not be used after all.
+    """
+    quarantined = _write_quarantines(job, sidecars, indexes)
+    shards = [{name: getattr(x, name) for name in SHARDS_SCHEMA.names} for x in sidecars]
+    table = pa.Table.from_pylist(shards, schema=SHARDS_SCHEMA)
+    files.publish(files.join(job.output, "shards.parquet"), lambda s: pq.write_table(table, s))
+    if job.config.output.format == "tfrecord":
+        _write_tfds(job, sidecars)
+    if text:
+        files.publish_bytes(files.join(job.output, MODEL_FILE), text.model)
+    manifest = describe_build(job, plan, sidecars, quarantined, text)
+    encoded = json.dumps(manifest, sort_keys=True, ensure_ascii=False, indent=1)
+    files.publish_bytes(files.join(job.output, MANIFEST), encoded.encode())
+    return manifest
+
+
+def _write_quarantines(
+    job: Job, sidecars: Sequence[Sidecar], indexes: Mapping[str, pa.Table]
+) -> dict[str, int]:
+    late: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for sidecar in sidecars:
+        late[sidecar.dataset] += sidecar.quarantined
+    counts = {}
+    for dataset, index in indexes.items():
+        rows = quarantine_rows(dataset, index) + late[dataset]
+        counts[dataset] = write_quarantine(job.output, dataset, rows)
+        limit = job.config.limits.quarantine_share
+        if counts[dataset] > limit * len(index):
+            first = (late[dataset] or rows)[0]
+            raise GatoDataError(
+                f"data set '{dataset}': {counts[dataset]} of {len(index)} records cannot be used, "
+                f"more than the share {limit:g} that `limits.quarantine_share` allows. First: "
+                f"{first['file']} at byte {first['offset']}: {first['reason']}. All of them are "
+                "listed in quarantine/. Mend the data, or raise the limit."
+            )
+    return counts
+
+
+def _write_tfds(job: Job, sidecars: Sequence[Sidecar]) -> None:
+    """`features.json` and `dataset_info.json`, so that TFDS opens the directory."""
+    length = job.config.sequence.length
+    dtype = Vocabulary(job.config.vocabulary.discrete_offset).dtype
+    for dataset in sorted({sidecar.dataset for sidecar in sidecars}):
+        folder = files.join(job.output, dataset_folder(dataset))
+        splits: dict[str, list[Sidecar]] = defaultdict(list)
+        for sidecar in sidecars:
+            if sidecar.dataset == dataset:
+                splits[sidecar.split].append(sidecar)
+        described = [
+            (split, sum(x.size for x in found), [x.sequences for x in found])
+            for split, found in sorted(splits.items())
+        ]
+        contents = {
+            "features.json": tfds_info.features_json(length, dtype),
+            "dataset_info.json": tfds_info.dataset_info_json(dataset, described),
+        }
+        for name, content in contents.items():
+            encoded = json.dumps(content, indent=1, sort_keys=True).encode()
+            files.publish_bytes(files.join(folder, name), encoded)
+
+
+def describe_build(
+    job: Job,
+    plan: Plan,
+    sidecars: Sequence[Sidecar],
+    quarantined: Mapping[str, int],
+    text: TextTokenizer | None,
+) -> dict[str, Any]:
+    """The manifest's content: nothing in it may differ between equal builds."""
+    config = job.config
+    vocabulary = Vocabulary(config.vocabulary.discrete_offset)
+    by_dataset: dict[str, list[Sidecar]] = defaultdict(list)
+    for sidecar in sidecars:
+        by_dataset[sidecar.dataset].append(sidecar)
+    return {
+        "schema": SCHEMA_VERSION,
+        "gato_data": __version__,
+        "fingerprint": plan.fingerprint,
+        "content": digest.combine(sidecar.content for sidecar in sidecars),
+        "config": config.to_json(),
+        "limit": job.limit,
+        "vocabulary": vocabulary.to_json()
+        | {"text_model": {"file": MODEL_FILE, "sha256": text.digest} if text else None},
+        "sequence_length": config.sequence.length,
+        "format": config.output.format,
+        "counts": _sum(sidecar.counts for sidecar in sidecars),
+        "datasets": {
+            dataset.name: {
+                "weight": dataset.weight,
+                "folder": dataset_folder(dataset.name),
+                "layout": plan.layouts[dataset.name],
+                "inputs": plan.inputs[dataset.name],
+                "splits": {
+                    split: {
+                        "shards": sum(x.split == split for x in by_dataset[dataset.name]),
+                        "sequences": sum(
+                            x.sequences for x in by_dataset[dataset.name] if x.split == split
+                        ),
+                    }
+                    for split in sorted({x.split for x in by_dataset[dataset.name]})
+                },
+                "content": digest.combine(x.content for x in by_dataset[dataset.name]),
+                "counts": _sum(x.counts for x in by_dataset[dataset.name]),
+                "quarantined": quarantined[dataset.name],
+            }
+            for dataset in config.datasets
+        },
+        "tasks": _tasks(plan, sidecars),
+        "versions": plan.versions,
+        "warnings": list(plan.warnings),
+    }
+
+
+def _tasks(plan: Plan, sidecars: Sequence[Sidecar]) -> list[dict[str, Any]]:
+    """The plan's rows with what was really written."""
+    built: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for sidecar in sidecars:
+        for task, values in sidecar.tasks.items():
+            built[sidecar.dataset, task].update(values)
+    empty = {"sequences": 0, "tokens": 0, "padding": 0}
+    return [{**row, **empty, **built[row["dataset"], row["task"]]} for row in plan.tasks]
+
+
+def _sum(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for values in counts:
+        total.update(values)
+    return dict(sorted(total.items()))

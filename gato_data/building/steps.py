@@ -1,0 +1,124 @@
+"""The steps of a build as plain functions; who calls the middle ones, and where, is a runner's job.
+
+    open_datasets -> (index every file) -> plan -> (build every unit) -> complete
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from itertools import islice
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gato_data.building.context import DatasetContext, Job, load_text, open_context
+from gato_data.building.index import IndexedFile, read_index
+from gato_data.building.manifest import finish, quarantine_rows, write_quarantine
+from gato_data.building.plan import (
+    UNITS_PER_FILE,
+    Plan,
+    check_same_build,
+    decision_table,
+    fingerprint,
+    make_plan,
+    request_digest,
+    write_units,
+)
+from gato_data.building.publish import finished_units, remove_temporary_files
+from gato_data.building.selection import check_quarantine, select
+from gato_data.errors import GatoDataError
+from gato_data.storage import files
+
+PLAN_FILE = "plan/plan.json"
+
+Indexed = Mapping[str, Sequence[IndexedFile]]
+
+
+def open_datasets(job: Job) -> dict[str, DatasetContext]:
+    """Opens all data sets of the config by name.
+
+    Raises:
+      UsageError: one of them, or the config, does not fit, or the output directory holds the
+        build of something else.
+    """
+    text = load_text(job)
+    names = [dataset.name for dataset in job.config.datasets]
+    contexts = {name: open_context(job, name, text) for name in names}
+    old = stored_plan(job.output)
+    if old:
+        check_same_build(job.output, old.request, request_digest(job, list(contexts.values())))
+    return contexts
+
+
+def stored_plan(output: str) -> Plan | None:
+    """The plan that a directory holds already, if any."""
+    try:
+        return Plan(**json.loads(files.read_bytes(files.join(output, PLAN_FILE))))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+
+
+def plan(job: Job, contexts: Mapping[str, DatasetContext], indexed: Indexed) -> Plan:
+    """Decides on every episode and writes the plan, or takes up the same plan.
+
+    Raises:
+      UsageError: the directory holds another build, or the data do not allow this one.
+      GatoDataError: too large a share of the records cannot be used.
+    """
+    old = stored_plan(job.output)
+    if old:
+        check_same_build(job.output, old.fingerprint, fingerprint(old.request, indexed))
+        return old
+    selections = []
+    for name, context in contexts.items():
+        index = _index_of(job, name, indexed)
+        write_quarantine(job.output, name, quarantine_rows(name, index))
+        check_quarantine(context, indexed[name], index)
+        selections.append(select(context, index))
+    made, tables = make_plan(job, list(contexts.values()), indexed, selections)
+    number = 0
+    while group := list(islice(tables, UNITS_PER_FILE)):
+        path = files.join(job.output, "plan", f"units-{number:05d}.parquet")
+        files.publish(path, lambda sink, group=group: write_units(sink, group))  # type: ignore[misc]
+        number += 1
+    for name, table in {
+        "episodes": decision_table(selections),
+        "tasks": pa.Table.from_pylist(list(made.tasks)),
+    }.items():
+        path = files.join(job.output, "plan", f"{name}.parquet")
+        files.publish(path, lambda sink, table=table: pq.write_table(table, sink))  # type: ignore[misc]
+    encoded = json.dumps(asdict(made), sort_keys=True, ensure_ascii=False, indent=1)
+    files.publish_bytes(files.join(job.output, PLAN_FILE), encoded.encode())
+    return made
+
+
+def missing_units(job: Job, plan: Plan) -> list[int]:
+    """The units that are still to be built."""
+    done = finished_units(job.output, plan.fingerprint)
+    return [unit for unit in range(plan.units) if unit not in done]
+
+
+def complete(
+    job: Job, contexts: Mapping[str, DatasetContext], indexed: Indexed, plan: Plan
+) -> dict[str, Any]:
+    """Writes the manifest once every unit is done; returns it.
+
+    Raises:
+      GatoDataError: units are missing, or too many records could not be used.
+    """
+    done = finished_units(job.output, plan.fingerprint)
+    missing = [unit for unit in range(plan.units) if unit not in done]
+    if missing:
+        raise GatoDataError(
+            f"{job.output}: {len(missing)} of {plan.units} units are not done, such as unit "
+            f"{missing[0]}. Run the same build again; it goes on where it stopped."
+        )
+    remove_temporary_files(job.output)
+    text = next(iter(contexts.values())).text
+    indexes = {name: _index_of(job, name, indexed) for name in contexts}
+    return finish(job, plan, [done[unit] for unit in range(plan.units)], indexes, text)
+
+
+def _index_of(job: Job, name: str, indexed: Indexed) -> pa.Table:
+    return read_index(job.output, name, [file.name for file in indexed[name]])

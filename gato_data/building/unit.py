@@ -1,0 +1,328 @@
+"""One work unit: its episodes in, one finished shard out.
+
+The worker reads the unit's pieces and the donors' records, tokenises whole episodes, draws their
+windows, puts all sequences into a seeded order and writes them. Only episode tokens are held: a
+sequence is cut from them when it is written.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from gato_data.building.context import DatasetContext, Job
+from gato_data.building.plan import UNITS_PER_FILE, window_rule
+from gato_data.building.publish import Sidecar, publish_sidecar, read_sidecar
+from gato_data.config import PromptConfig
+from gato_data.errors import ContentError, GatoDataError
+from gato_data.records import digest, shards, tfrecord
+from gato_data.sequencing import draws
+from gato_data.sequencing.assembly import Excerpt, PlannedSequence, assemble, size_in_bytes
+from gato_data.sequencing.episode import EpisodeTokens, TokenisedEpisode
+from gato_data.sequencing.prompts import Prompt
+from gato_data.sequencing.windows import Steps, windows
+from gato_data.storage import files, framing
+from gato_data.vocabulary import Modality
+
+# Rows written at once: small, because one row of a compressed batch costs all of it.
+BATCH_BYTES = 1 << 20
+# Neighbouring records are read together, across gaps up to this size.
+_READ_GAP = 256 << 10
+_READ_SIZE = 32 << 20
+VERSION_FOLDER = "1.0.0"
+
+Row = Mapping[str, Any]
+
+
+@dataclass
+class _Found:
+    """What a unit gathers while it reads."""
+
+    sequences: list[PlannedSequence] = field(default_factory=list)
+    quarantined: list[dict[str, Any]] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+def plan_file(output: str, unit: int) -> tuple[str, int]:
+    """The plan file that holds a unit, and its row group there."""
+    number, group = divmod(unit, UNITS_PER_FILE)
+    return files.join(output, "plan", f"units-{number:05d}.parquet"), group
+
+
+def read_unit(output: str, unit: int) -> list[dict[str, Any]]:
+    """The rows of a unit, in reading order."""
+    path, group = plan_file(output, unit)
+    with files.open_read(path) as file:
+        rows: list[dict[str, Any]] = pq.ParquetFile(file).read_row_group(group).to_pylist()
+    return rows
+
+
+def dataset_folder(dataset: str) -> str:
+    """Folder of a data set's shards in the output directory."""
+    return f"data/{dataset}/{VERSION_FOLDER}"
+
+
+def build_unit(
+    contexts: Mapping[str, DatasetContext], job: Job, fingerprint: str, unit: int
+) -> Sidecar:
+    """Writes the shard and then the sidecar of one unit, unless both are there.
+
+    Raises:
+      GatoDataError: an input file changed since it was indexed.
+      OSError: reading or writing failed; the runner may try again.
+    """
+    rows = read_unit(job.output, unit)
+    context = contexts[rows[0]["dataset"]]
+    found = _Found()
+    for row, payload in read_records(context, rows):
+        _take(context, row, payload, found)
+    found.sequences.sort(
+        key=lambda s: draws.sort_key(job.config.seed, "order", s.texts["sequence_id"])
+    )
+    sidecar = _write(context, job, fingerprint, rows[0], found)
+    publish_sidecar(job.output, sidecar)
+    return sidecar
+
+
+def is_finished(job: Job, fingerprint: str, unit: int) -> bool:
+    return read_sidecar(job.output, unit, fingerprint) is not None
+
+
+def read_records(
+    context: DatasetContext, rows: Sequence[Row]
+) -> Iterator[tuple[Row, bytes]]:
+    """The payloads of the rows; neighbours in a file are read together.
+
+    Raises:
+      GatoDataError: a record is not what was indexed.
+    """
+    start = 0
+    while start < len(rows):
+        first = rows[start]
+        stop, end = start + 1, first["offset"] + first["size"]
+        while (
+            stop < len(rows)
+            and rows[stop]["file"] == first["file"]
+            and 0 <= rows[stop]["offset"] - end <= _READ_GAP
+            and rows[stop]["offset"] + rows[stop]["size"] - first["offset"] <= _READ_SIZE
+        ):
+            end = rows[stop]["offset"] + rows[stop]["size"]
+            stop += 1
+        data = files.read_range(context.file_path(first["file"]), first["offset"], end - first["offset"])
+        for row in rows[start:stop]:
+            begin = row["offset"] - first["offset"]
+            yield row, _payload(context, row, data[begin : begin + row["size"]])
+        start = stop
+
+
+def _payload(context: DatasetContext, row: Row, data: bytes) -> bytes:
+    try:
+        payload, crc = framing.unframe(data)
+    except ContentError:
+        payload, crc = b"", None
+    if crc != row["crc"]:
+        raise GatoDataError(
+            f"{context.file_path(row['file'])}: the record at byte {row['offset']} is no longer "
+            "what was indexed. The file changed while the build ran; build into a new directory."
+        )
+    return payload
+
+
+def _take(context: DatasetContext, row: Row, payload: bytes, found: _Found) -> None:
+    """Adds all sequences of one episode, or the episode to the quarantine."""
+    name = row["episode_id"]
+    try:
+        episode = context.tokenise(payload)
+        tokens = episode.tokens()
+    except ContentError as error:
+        found.quarantined.append(
+            {
+                "dataset": context.dataset.name,
+                "file": row["file"],
+                "record": row["record"],
+                "offset": row["offset"],
+                "episode_id": name,
+                "reason": str(error),
+            }
+        )
+        return
+    for donor in [*row["donors"], None]:
+        try:
+            found.sequences += _cut(context, row, episode, tokens, _Lender(context, donor))
+        except _BadDonorError:
+            found.counts["bad_donors"] += 1
+        else:
+            return
+
+
+def _cut(
+    context: DatasetContext,
+    row: Row,
+    episode: TokenisedEpisode,
+    tokens: EpisodeTokens,
+    lender: "_Lender",
+) -> list[PlannedSequence]:
+    """The sequences of one episode with prompts from one donor.
+
+    Raises:
+      _BadDonorError: a stretch of the donor that a prompt needs cannot be tokenised.
+    """
+    name, pass_number = row["episode_id"], row["pass"]
+    cut = windows(
+        window_rule(context.job),
+        episode.steps,
+        lender.steps,
+        context.job.config.seed,
+        context.dataset.name,
+        name,
+        pass_number,
+    )
+    sequences = []
+    for window in cut:
+        prompt = lender.excerpt(window.prompt)
+        sequences.append(
+            PlannedSequence(
+                window=Excerpt(tokens, window.start, window.stop),
+                prompt=prompt,
+                pass_number=pass_number,
+                texts={
+                    "sequence_id": f"{context.dataset.name}/{name}/{pass_number}/{window.number}",
+                    "dataset": context.dataset.name,
+                    "task": row["task"],
+                    "agent": row["agent"],
+                    "episode_id": name,
+                    "prompt_episode_id": lender.name if prompt else "",
+                },
+            )
+        )
+    return sequences
+
+
+class _BadDonorError(Exception):
+    """The donor cannot lend what was drawn; the next in the circle is asked."""
+
+
+class _Lender:
+    """The donor of one episode, read when the first prompt is drawn; None lends nothing."""
+
+    def __init__(self, context: DatasetContext, donor: Row | None) -> None:
+        self._context = context
+        self._donor = donor
+        self._excerpts: dict[Prompt, Excerpt] = {}
+
+    @property
+    def name(self) -> str:
+        return self._donor["episode_id"] if self._donor else ""
+
+    @cached_property
+    def _episode(self) -> TokenisedEpisode:
+        assert self._donor is not None
+        [(_, payload)] = read_records(self._context, [self._donor])
+        try:
+            return self._context.tokenise(payload)
+        except ContentError:
+            raise _BadDonorError from None
+
+    def steps(self) -> Steps | None:
+        return self._episode.steps if self._donor else None
+
+    def excerpt(self, prompt: Prompt) -> Excerpt | None:
+        if not prompt.length:
+            return None
+        if prompt not in self._excerpts:
+            # Prompts from the end are all the same stretch.
+            try:
+                tokens = self._episode.tokens(prompt.start, prompt.stop)
+            except ContentError:
+                raise _BadDonorError from None
+            self._excerpts[prompt] = Excerpt(tokens, prompt.start, prompt.stop)
+        return self._excerpts[prompt]
+
+
+def _write(
+    context: DatasetContext, job: Job, fingerprint: str, first: Row, found: _Found
+) -> Sidecar:
+    config = job.config
+    dataset, split = first["dataset"], first["split"]
+    name = shards.shard_name(dataset, split, first["shard"], first["shards"], config.output.format)
+    path = f"{dataset_folder(dataset)}/{name}"
+    digests: list[bytes] = []
+    counts, tasks = found.counts, defaultdict(Counter)  # type: ignore[var-annotated]
+    sizes: list[digest.FileDigest] = []
+    offsets: list[Any] = []
+
+    def write(sink: BinaryIO) -> None:
+        # A retried PUT or write starts over, and so do the sums.
+        digests.clear()
+        offsets.clear()
+        measured = digest.FileDigest(sink)
+        sizes[:] = [measured]
+        batches = _batches(context, found.sequences, config.prompt, digests)
+        length, dtype = config.sequence.length, context.vocabulary.dtype
+        offsets.append(
+            shards.write_shard(measured, batches, length, dtype, config.output.format)
+        )
+
+    files.publish(files.join(job.output, path), write)
+    if offsets[0] is not None:
+        target = shards.offsets_path(files.join(job.output, path))
+        files.publish_bytes(target, tfrecord.offsets_bytes(offsets[0]))
+    for sequence in found.sequences:
+        _count(sequence, config.sequence.length, counts, tasks[sequence.texts["task"]])
+    return Sidecar(
+        unit=first["unit"],
+        fingerprint=fingerprint,
+        dataset=dataset,
+        split=split,
+        shard=first["shard"],
+        file=path,
+        size=sizes[0].size,
+        crc32c=sizes[0].crc32c,
+        digest=digest.shard_digest(digests),
+        content=digest.content_digest(digests),
+        sequences=len(found.sequences),
+        counts=dict(sorted(counts.items())),
+        tasks={task: dict(values) for task, values in sorted(tasks.items())},
+        quarantined=found.quarantined,
+    )
+
+
+def _batches(
+    context: DatasetContext,
+    sequences: Sequence[PlannedSequence],
+    prompt: PromptConfig,
+    digests: list[bytes],
+) -> Iterator[Any]:
+    """The sequences in batches of about `BATCH_BYTES`, their digests noted on the way."""
+    length = context.job.config.sequence.length
+    start = 0
+    while start < len(sequences):
+        stop, size = start, 0
+        while stop < len(sequences) and (stop == start or size < BATCH_BYTES):
+            size += size_in_bytes(sequences[stop], length)
+            stop += 1
+        batch = assemble(sequences[start:stop], length, context.vocabulary, prompt.loss)
+        digests += digest.sequence_digests(batch)
+        yield batch
+        start = stop
+
+
+def _count(
+    sequence: PlannedSequence, length: int, counts: Counter[str], task: Counter[str]
+) -> None:
+    """Adds one sequence to the sums of its unit and of its task."""
+    used = sequence.length
+    prompt = sequence.prompt
+    task.update(sequences=1, tokens=used, padding=length - used)
+    counts.update(sequences=1, tokens=used, padding=length - used)
+    if prompt:
+        counts.update(prompted=1, prompt_tokens=prompt.stop - prompt.start)
+    for excerpt in filter(None, (sequence.window, prompt)):
+        kinds = np.bincount(excerpt.field("modality"), minlength=len(Modality.NAMES))
+        for number, name in enumerate(Modality.NAMES[1:], start=1):
+            counts[f"{name}_tokens"] += int(kinds[number])
+    counts["window_tokens"] += sequence.window.stop - sequence.window.start

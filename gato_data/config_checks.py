@@ -1,0 +1,201 @@
+"""What is wrong with a config, as plain values: its JSON Schema, then the rules across keys."""
+
+import difflib
+import itertools
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema
+
+from gato_data import vocabulary
+from gato_data.config_reading import KeyPath, Problem
+from gato_data.schema_files import read_schema
+from gato_data.sequencing.sequences import PATCH_SIDE
+
+# Kinds that are designed, and not part of this version.
+_PLANNED_KINDS = ("image_text", "question_answer", "text", "interleaved")
+# Nobody reads more; a file that is no config at all may have one in every line.
+_ENOUGH = 100
+_DEFAULT_OBSERVATION = ["steps/observation"]
+_DEFAULT_ACTION = ["steps/action"]
+
+
+def find_problems(value: Any, known: tuple[Problem, ...] = ()) -> list[Problem]:
+    """Everything that is wrong with a config.
+
+    Args:
+      value: the config as plain values, None where `known` refuses one.
+      known: problems found before; they come first in the result, and nothing more is said about
+        their keys.
+    """
+    refused = {problem.key for problem in known}
+    found = list(itertools.islice(_schema_problems(value), _ENOUGH))
+    problems = [*known, *(problem for problem in found if problem.key not in refused)]
+    if len(found) < _ENOUGH:
+        problems += _rule_problems(value, {problem.key for problem in problems})
+    return list(dict.fromkeys(problems))
+
+
+def text_of_key(key: KeyPath) -> str:
+    """A key as people write it: datasets[0].image_size[1]."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key)
+    return text.removeprefix(".")
+
+
+def _schema_problems(value: Any) -> Iterator[Problem]:
+    schema = read_schema("config.schema.json")
+    base = jsonschema.Draft202012Validator
+    # JSON Schema takes 1024.0 for an integer; here it is most likely a mistake.
+    types = base.TYPE_CHECKER.redefine("integer", lambda _, item: type(item) is int)
+    validator = jsonschema.validators.extend(base, type_checker=types)(schema)
+    for error in validator.iter_errors(value):
+        yield from _describe(error)
+
+
+def _describe(error: jsonschema.ValidationError) -> Iterator[Problem]:
+    """One error of the schema in words that say what would be right."""
+    key: KeyPath = tuple(error.absolute_path)
+    found, schema = error.instance, error.schema
+    expected = schema["description"] if isinstance(schema, dict) else ""
+    if error.validator == "additionalProperties":
+        names = list(schema["properties"])
+        for name in found:
+            if name not in names:
+                yield Problem((*key, name), _unknown(name, names))
+    elif error.validator == "required":
+        for name in error.validator_value:
+            if name not in found:
+                yield Problem(key, f"the key {name} is missing. Expected {expected}.")
+    elif key[-1:] == ("kind",) and found in _PLANNED_KINDS:
+        yield Problem(key, f"the kind {found} is not available: this version builds rlds only.")
+    else:
+        yield Problem(key, f"found {_shown(found)}. Expected {expected}.")
+
+
+def _unknown(name: str, names: list[str]) -> str:
+    closest = difflib.get_close_matches(name, names, n=1)
+    hint = f" Did you mean {closest[0]}?" if closest else ""
+    return f"this key is unknown.{hint} Known here: {', '.join(names)}."
+
+
+def _shown(value: Any) -> str:
+    """A value and its type, so that "10" and 10 look different."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return f"the text {_shortened(json.dumps(value, ensure_ascii=False))}"
+    kind = "mapping" if isinstance(value, dict) else "list" if isinstance(value, list) else "number"
+    return f"the {kind} {_shortened(json.dumps(value, ensure_ascii=False))}"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _rule_problems(value: Any, refused: set[KeyPath]) -> Iterator[Problem]:
+    """Applies the rules across keys to those parts that the schema finds right."""
+
+    def is_right(*parts: KeyPath) -> bool:
+        return not any(key[: len(part)] == part for key in refused for part in parts)
+
+    if not isinstance(value, dict) or () in refused:
+        return
+    if is_right(("sequence",)):
+        yield from _window_problems(value.get("sequence", {}))
+    if is_right(("sequence",), ("prompt",)):
+        yield from _prompt_problems(value.get("sequence", {}), value.get("prompt", {}))
+    datasets = value.get("datasets")
+    if not isinstance(datasets, list):
+        return
+    yield from _name_problems(datasets)
+    for index, dataset in enumerate(datasets):
+        if is_right(("datasets", index)):
+            for problem in _dataset_problems(dataset):
+                yield Problem(("datasets", index, *problem.key), problem.text)
+
+
+def _window_problems(sequence: dict[str, Any]) -> Iterator[Problem]:
+    if "windows_per_episode" in sequence and sequence.get("windows", "cover") == "cover":
+        yield Problem(
+            ("sequence", "windows_per_episode"),
+            "it has no meaning with `windows: cover`, which takes as many windows as an episode "
+            "needs. Remove it, or set `windows: random`.",
+        )
+
+
+def _prompt_problems(sequence: dict[str, Any], prompt: dict[str, Any]) -> Iterator[Problem]:
+    whole, part = sequence.get("length", 1024), prompt.get("length", 512)
+    if part >= whole and prompt.get("probability", 0.25) > 0:
+        origin = "" if "length" in prompt else ", its default,"
+        yield Problem(
+            ("prompt", "length") if "length" in prompt else ("sequence", "length"),
+            f"prompt.length {part}{origin} leaves no room in sequence.length {whole}. Set "
+            f"prompt.length to {whole - 1} or less, such as {max(1, whole // 2)}.",
+        )
+
+
+def _name_problems(datasets: list[Any]) -> Iterator[Problem]:
+    seen: dict[str, int] = {}
+    for index, dataset in enumerate(datasets):
+        name = dataset.get("name") if isinstance(dataset, dict) else None
+        if not isinstance(name, str):
+            continue
+        if name in seen:
+            yield Problem(
+                ("datasets", index, "name"),
+                f"datasets[{seen[name]}] has the name {name} already. Give each its own.",
+            )
+        seen.setdefault(name, index)
+
+
+def _dataset_problems(dataset: dict[str, Any]) -> Iterator[Problem]:
+    path, tfds = dataset.get("path"), dataset.get("tfds")
+    if path is None and tfds is None:
+        yield Problem((), "neither path nor tfds is given. Say where the data set lies by one.")
+    if path is not None and tfds is not None:
+        yield Problem(("tfds",), "path and tfds are both given. Remove one of the two.")
+    yield from _role_problems(dataset)
+    yield from _image_problems(dataset.get("image_size"))
+
+
+def _role_problems(dataset: dict[str, Any]) -> Iterator[Problem]:
+    """A path selects all that lies under it, and everything may be selected only once."""
+    selected: list[tuple[KeyPath, str]] = []
+    for role, default in (("observation", _DEFAULT_OBSERVATION), ("action", _DEFAULT_ACTION)):
+        paths = dataset.get(role)
+        if paths is None:
+            selected += [((role,), path) for path in default]
+        elif isinstance(paths, str):
+            selected.append(((role,), paths))
+        else:
+            selected += [((role, index), path) for index, path in enumerate(paths)]
+    for (first_key, first), (key, second) in itertools.combinations(selected, 2):
+        inner, outer = sorted((first, second), key=len, reverse=True)
+        if not f"{inner}/".startswith(f"{outer}/"):
+            continue
+        how = "" if inner == outer else f" as part of {outer}"
+        place = key if key[0] in dataset else first_key
+        if first_key[0] == key[0]:
+            yield Problem(place, f"{inner} is selected twice{how}. Remove one of the two.")
+        else:
+            origin = " (by default)" if dataset.get("observation") is None else ""
+            yield Problem(
+                place,
+                f"two roles for one key: {inner} is selected as observation{origin} and as "
+                f"action{how}. List under `observation` only what is no action.",
+            )
+
+
+def _image_problems(image_size: list[int] | None) -> Iterator[Problem]:
+    if image_size is None:
+        return
+    rows, columns = (side // PATCH_SIDE for side in image_size)
+    if rows * columns > vocabulary.LOCAL_POSITIONS:
+        yield Problem(
+            ("image_size",),
+            f"one such image has {rows} x {columns} = {rows * columns} tokens, and a step holds "
+            f"{vocabulary.LOCAL_POSITIONS} observation tokens at most. Choose a smaller size.",
+        )

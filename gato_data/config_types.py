@@ -1,0 +1,167 @@
+"""The config as frozen dataclasses, with the defaults, and as the JSON of the manifest."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class VocabularyConfig:
+    """The id map: `text_model` is the path of a SentencePiece model, as written."""
+
+    text_model: str | None = None
+    discrete_offset: int = 0
+
+
+@dataclass(frozen=True)
+class SequenceConfig:
+    """How episodes are cut into sequences of `length` tokens.
+
+    Attributes:
+      windows_per_episode: windows of each episode and pass; only `random` windows look at it.
+      key_order: `key`, the literal reading of the paper, or `modality`: text, images, tensors.
+    """
+
+    length: int = 1024
+    windows: Literal["cover", "random"] = "cover"
+    windows_per_episode: int = 1
+    align: Literal["token", "timestep"] = "token"
+    passes: int = 1
+    key_order: Literal["key", "modality"] = "key"
+
+
+@dataclass(frozen=True)
+class PromptConfig:
+    """Prompt conditioning (paper, section 2.3); without `loss`, no prompt token is a target."""
+
+    probability: float = 0.25
+    from_end: float = 0.5
+    length: int = 512
+    loss: bool = True
+
+
+@dataclass(frozen=True)
+class OutputConfig:
+    """Encoding of the shards and their size in bytes, about."""
+
+    format: Literal["arrow", "tfrecord"] = "arrow"
+    shard_size: int = 256 << 20
+
+
+@dataclass(frozen=True)
+class LimitsConfig:
+    """Where the build gives up.
+
+    Attributes:
+      quarantine_share: the build fails if a larger share of its records cannot be used.
+      record_bytes: a larger input record is refused.
+    """
+
+    quarantine_share: float = 0.01
+    record_bytes: int = 1 << 30
+
+
+@dataclass(frozen=True)
+class FieldReference:
+    """Where a name comes from: the field at `path`, or `literal` for all. Exactly one is given."""
+
+    path: str | None = None
+    literal: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.path is None) == (self.literal is None):
+            raise ValueError("a FieldReference has either a path or a literal.")
+
+
+@dataclass(frozen=True)
+class FilterConfig:
+    """The expert-return filter (paper, section 3.1).
+
+    Attributes:
+      expert_return_share: an episode is kept from this share of the expert return on.
+      order_by: path of the field that gives the order of collection; None: the order in the files.
+      estimator: `window`, the paper's rule, or `top_mean`: the mean of as many best episodes.
+    """
+
+    expert_return_share: float = 0.8
+    order_by: str | None = None
+    estimator: Literal["window", "top_mean"] = "window"
+
+
+@dataclass(frozen=True)
+class DatasetConfig:
+    """One data set. Field paths are components joined by `/`, from the root of the features.
+
+    Attributes:
+      path: a TFDS directory as written, or None where `tfds` names one.
+      validation: the share of episodes held out, or the names of the tasks held out.
+      task: None: the data set's name.
+      agent: None: all episodes come from one agent.
+      episode_id: path of the field that identifies an episode; None: file name and record number.
+      observation: None: everything under steps/observation.
+      modalities: path -> modality, only where the declared feature does not say it.
+      image_size: (height, width) in pixels, multiples of 16; None: as stored.
+      filter: None: every episode is kept.
+      weight: share of the sequences in a mixture, relative to the other data sets.
+    """
+
+    name: str
+    kind: Literal["rlds"]
+    path: str | None = None
+    tfds: str | None = None
+    split: str = "train"
+    validation: float | tuple[str, ...] = 0.0
+    task: FieldReference | None = None
+    agent: FieldReference | None = None
+    episode_id: str | None = None
+    observation: tuple[str, ...] | None = None
+    action: tuple[str, ...] = ("steps/action",)
+    # A dict, because Beam pickles it; nobody changes it, and equal configs stay hashable.
+    modalities: Mapping[str, str] = field(default_factory=dict, hash=False)
+    image_size: tuple[int, int] | None = None
+    image_fit: Literal["error", "resize_up", "pad", "center_crop"] = "error"
+    last_step: Literal["drop", "keep"] = "drop"
+    filter: FilterConfig | None = FilterConfig()
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Config:
+    """What the user asked for, with every default filled in."""
+
+    datasets: tuple[DatasetConfig, ...]
+    seed: int = 0
+    vocabulary: VocabularyConfig = VocabularyConfig()
+    sequence: SequenceConfig = SequenceConfig()
+    prompt: PromptConfig = PromptConfig()
+    output: OutputConfig = OutputConfig()
+    limits: LimitsConfig = LimitsConfig()
+
+    def to_json(self) -> dict[str, Any]:
+        """The config as plain JSON, every default written out, valid by the schema.
+
+        Equal for equal configs; holds no absolute path that the user did not write.
+        """
+        plain: dict[str, Any] = {
+            section.name: _plain(getattr(self, section.name))
+            for section in dataclasses.fields(self)
+        }
+        if self.sequence.windows == "cover":
+            del plain["sequence"]["windows_per_episode"]
+        for dataset in plain["datasets"]:
+            dataset["filter"] = dataset["filter"] or "off"
+        return plain
+
+
+def _plain(value: Any) -> Any:
+    """Dataclasses as dicts, tuples as lists, field references as the user writes them."""
+    if isinstance(value, FieldReference):
+        return value.path if value.path is not None else {"literal": value.literal}
+    if dataclasses.is_dataclass(value):
+        return {item.name: _plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {key: value[key] for key in sorted(value)}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value

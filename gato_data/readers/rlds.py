@@ -1,0 +1,202 @@
+"""RLDS episodes from TFDS record files: one record in, the arrays of its valid steps out.
+
+RLDS aligns a step as (observation, action taken from it, reward of that action). In the step that
+is marked `is_last` only the observation is valid, so `last_step: drop` leaves that step out of
+tokens and return; many converted robot sets fill it, and `keep` uses it.
+"""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gato_data.errors import ContentError
+from gato_data.readers import features as schema
+from gato_data.readers import images
+from gato_data.readers.features import Leaf
+from gato_data.readers.rlds_fields import IS_LAST, step_path
+from gato_data.sequencing.episode import Column, Episode
+from gato_data.storage.example import BytesColumn, Feature
+
+Record = Mapping[str, Feature]
+Scalar = str | int | float
+
+
+@dataclass(frozen=True)
+class EncodedFrames:
+    """The images of one key, still encoded (see `sequencing.episode.Frames`)."""
+
+    path: str
+    column: BytesColumn
+    per_step: int
+    shape: tuple[int | None, int | None, int | None]
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        height, width, _ = self.shape
+        if height is not None and width is not None:
+            return height, width
+        try:
+            return images.header_size(self.column[0])
+        except ContentError as error:
+            raise ContentError(f"{self.path} at step 0: {error}") from None
+
+    def frames(self, start: int, stop: int) -> npt.NDArray[np.uint8]:
+        encoded = self.column.slice(start * self.per_step, stop * self.per_step)
+        shape = (*self.size, self.shape[2])
+        try:
+            return images.decode_frames(encoded, shape)
+        except ContentError as error:
+            raise ContentError(f"{self.path} from step {start}: {error}") from None
+
+
+def read_episode(record: Record, leaves: Sequence[Leaf], last_step: str) -> Episode:
+    """The columns of the valid steps of one episode.
+
+    Args:
+      record: the parsed `tf.train.Example`.
+      leaves: step leaves to read; `steps/is_last` may be among them or not.
+      last_step: "drop" or "keep".
+
+    Raises:
+      ContentError: the episode has no valid steps, or the record does not fit its features.
+    """
+    total = step_count(record, leaves)
+    if not total:
+        raise ContentError("the episode has no steps")
+    valid = valid_steps(record, total, last_step)
+    if not valid:
+        raise ContentError("the episode has no steps but the last one, which holds no action")
+    columns = {leaf.path: _column(record, leaf, total, valid) for leaf in leaves}
+    return Episode(valid, columns)
+
+
+def step_count(record: Record, leaves: Sequence[Leaf]) -> int:
+    """Number of steps in the record, the last one included.
+
+    Raises:
+      ContentError: a key is missing, or two keys disagree.
+    """
+    counts = {leaf.path: _count(record, leaf) for leaf in leaves}
+    if step_path(IS_LAST) in record:
+        counts[step_path(IS_LAST)] = len(record[step_path(IS_LAST)].ints())
+    distinct = set(counts.values())
+    if len(distinct) > 1:
+        stated = ", ".join(f"{path} {count}" for path, count in sorted(counts.items()))
+        raise ContentError(f"the keys have different numbers of steps: {stated}")
+    return distinct.pop() if distinct else 0
+
+
+def _count(record: Record, leaf: Leaf) -> int:
+    size = max(1, prod(leaf.repeats)) if _is_bytes(leaf) else leaf.step_size
+    values = _raw(record, leaf)
+    steps, rest = divmod(len(values), size) if size else (0, 0)
+    if rest:
+        raise ContentError(f"{leaf.path}: {len(values)} values are no whole number of steps")
+    return steps
+
+
+def valid_steps(record: Record, total: int, last_step: str) -> int:
+    """How many leading steps hold an observation, an action and a reward.
+
+    Raises:
+      ContentError: a step before the last one is marked `is_last`.
+    """
+    if last_step == "keep":
+        return total
+    feature = record.get(step_path(IS_LAST))
+    if feature is None:
+        return total - 1
+    marked = np.flatnonzero(feature.ints())
+    if not len(marked):
+        # A truncated recording: no step says that its action is missing.
+        return total
+    first = int(marked[0])
+    if first != total - 1:
+        raise ContentError(f"step {first} of {total} is marked {IS_LAST}, but steps follow it")
+    return first
+
+
+def read_scalar(record: Record, leaf: Leaf) -> Scalar:
+    """The value of an episode-level leaf, or that of the first step.
+
+    Raises:
+      ContentError: the record has no such value.
+    """
+    values = _raw(record, leaf)
+    if not len(values):
+        raise ContentError(f"the record has no value of {leaf.path}")
+    first = values[0]
+    if isinstance(first, bytes):
+        try:
+            return first.decode()
+        except UnicodeDecodeError:
+            raise ContentError(f"{leaf.path}: the text is not UTF-8") from None
+    return float(first) if isinstance(first, np.floating) else int(first)
+
+
+def read_values(record: Record, leaf: Leaf) -> npt.NDArray[Any]:
+    """All numbers of a leaf in the record, flat: of the last step, too.
+
+    Raises:
+      ContentError: the record has no such leaf, or it holds no numbers.
+    """
+    values = _raw(record, leaf)
+    if isinstance(values, BytesColumn):
+        return _decode_tensors(leaf, values)
+    return values
+
+
+def _is_bytes(leaf: Leaf) -> bool:
+    return leaf.kind != schema.TENSOR or leaf.encoding != "none" or leaf.dtype == "string"
+
+
+def _raw(record: Record, leaf: Leaf) -> BytesColumn | npt.NDArray[Any]:
+    feature = record.get(leaf.path)
+    if feature is None:
+        raise ContentError(f"the record has no {leaf.path}")
+    if _is_bytes(leaf):
+        return feature.bytes_column()
+    if leaf.dtype == "bfloat16" or np.dtype(leaf.dtype).kind == "f":
+        return feature.floats()
+    return feature.ints()
+
+
+def _column(record: Record, leaf: Leaf, total: int, valid: int) -> Column:
+    values = _raw(record, leaf)
+    if isinstance(values, BytesColumn):
+        per_step = max(1, prod(leaf.repeats))
+        kept = values.slice(0, valid * per_step)
+        if leaf.kind == schema.IMAGE:
+            return EncodedFrames(leaf.path, kept, per_step, leaf.shape)  # type: ignore[arg-type]
+        if leaf.kind == schema.TEXT or leaf.dtype == "string":
+            return kept
+        return _decode_tensors(leaf, kept).reshape(valid, *leaf.step_shape)  # type: ignore[arg-type]
+    if leaf.dtype == "uint64":
+        values = values.view(np.uint64)
+    return values.reshape(total, *leaf.step_shape)[:valid]  # type: ignore[arg-type]
+
+
+def _decode_tensors(leaf: Leaf, column: BytesColumn) -> npt.NDArray[Any]:
+    """Tensors stored as raw or zlib-compressed bytes."""
+    dtype = np.dtype(leaf.dtype).newbyteorder("<")
+    size = prod(side for side in leaf.shape if side is not None) * dtype.itemsize
+    parts = list(column)
+    if leaf.encoding == "zlib":
+        parts = [_inflate(leaf.path, part, size) for part in parts]
+    if any(len(part) != size for part in parts):
+        raise ContentError(f"{leaf.path}: a tensor does not have the {size} bytes of its shape")
+    return np.frombuffer(b"".join(parts), dtype)
+
+
+def _inflate(path: str, data: bytes, size: int) -> bytes:
+    # One byte more than the shape allows tells a bomb apart without unpacking it.
+    try:
+        return zlib.decompressobj().decompress(data, size + 1)
+    except zlib.error as error:
+        raise ContentError(f"{path}: not zlib data ({error})") from None

@@ -1,0 +1,202 @@
+"""Windows: which stretch of an episode's tokens becomes a sequence (Gato paper, section 2.3).
+
+"We randomly sample subsequences of L tokens from the available episodes". Under `cover` a pass
+walks through the episode from a random phase, so that every token is in some window; `random`
+draws starts independently. A window is cut to what its prompt leaves of the sequence, so the walk
+advances by the tokens really used.
+
+Windows of an episode that has enough tokens are full: a start that would leave the episode is
+clamped to it, and windows overlap at the edges instead of being padded.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from gato_data.sequencing import draws
+from gato_data.sequencing.prompts import NO_PROMPT, Prompt
+
+# Columns of the numbers drawn for each window.
+_IS_PROMPTED, _FROM_END, _PROMPT_START, _WINDOW_START = range(4)
+_DRAWS = 4
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Where the timesteps of an episode begin, in tokens.
+
+    Attributes:
+      starts: int64 [T + 1], ascending from 0; the last entry is the number of tokens.
+    """
+
+    starts: npt.NDArray[np.int64]
+
+    @classmethod
+    def uniform(cls, steps: int, tokens: int) -> "Steps":
+        """Steps of equal size; exact when all have the same number of tokens."""
+        return cls(np.arange(steps + 1, dtype=np.int64) * tokens // max(steps, 1))
+
+    @property
+    def tokens(self) -> int:
+        return int(self.starts[-1])
+
+    def floor(self, token: int) -> int:
+        """The last start of a timestep at or before `token`."""
+        return int(self.starts[np.searchsorted(self.starts, token, side="right") - 1])
+
+    def ceil(self, token: int) -> int:
+        """The first start of a timestep at or after `token` (or the end of the episode)."""
+        return int(self.starts[np.searchsorted(self.starts, token, side="left")])
+
+    def range_of(self, start: int, stop: int) -> tuple[int, int]:
+        """The steps [first, last) that hold the tokens [start, stop)."""
+        first = int(np.searchsorted(self.starts, start, side="right")) - 1
+        return first, int(np.searchsorted(self.starts, stop, side="left"))
+
+
+@dataclass(frozen=True)
+class Window:
+    """One window of an episode with the prompt before it.
+
+    Attributes:
+      number: position among the windows of its episode and pass.
+      start, stop: token range in the episode.
+      prompt: token range in the donor, or `NO_PROMPT`.
+    """
+
+    number: int
+    start: int
+    stop: int
+    prompt: Prompt
+
+
+@dataclass(frozen=True)
+class WindowRule:
+    """How windows are cut; the `sequence` and `prompt` sections of the config.
+
+    Attributes:
+      length: L, tokens of a sequence.
+      mode: "cover" or "random".
+      per_episode: windows of an episode and pass under "random".
+      aligned: whether windows and prompts begin at a timestep.
+      probability: of a prompt.
+      from_end: share of prompts that are the end of their donor's episode.
+      prompt_length: tokens of a prompt, at most.
+    """
+
+    length: int
+    mode: str
+    per_episode: int
+    aligned: bool
+    probability: float
+    from_end: float
+    prompt_length: int
+
+
+class _Draws:
+    """Numbers in [0, 1), row by row: row i does not depend on how many rows are asked for."""
+
+    def __init__(self, generator: np.random.Generator) -> None:
+        self._generator = generator
+        self._rows = generator.random((16, _DRAWS))
+
+    def __getitem__(self, row: int) -> npt.NDArray[np.float64]:
+        while row >= len(self._rows):
+            more = self._generator.random((len(self._rows), _DRAWS))
+            self._rows = np.concatenate((self._rows, more))
+        return self._rows[row]
+
+
+def windows(
+    rule: WindowRule,
+    steps: Steps,
+    donor: Callable[[], Steps | None],
+    seed: int,
+    dataset: str,
+    episode_id: str,
+    pass_number: int,
+) -> Iterator[Window]:
+    """All windows of one episode in one pass, as a pure function of the arguments.
+
+    Args:
+      rule: see `WindowRule`.
+      steps: of the episode, with at least one token.
+      donor: gives the steps of the episode that lends prompts, or None if there is none. Called
+        when the first prompt is drawn, so that no donor is read in vain.
+      seed, dataset, episode_id, pass_number: what the draws depend on.
+    """
+    generator = draws.generator(seed, "windows", dataset, episode_id, pass_number)
+    phase = float(generator.random())
+    rows = _Draws(generator)
+
+    def prompt(number: int) -> Prompt:
+        row = rows[number]
+        if row[_IS_PROMPTED] >= rule.probability:
+            return NO_PROMPT
+        lender = donor()
+        if lender is None:
+            return NO_PROMPT
+        return choose_prompt(
+            rule, lender, bool(row[_FROM_END] < rule.from_end), float(row[_PROMPT_START])
+        )
+
+    if rule.mode == "random":
+        for number in range(rule.per_episode):
+            lent = prompt(number)
+            room = rule.length - lent.length
+            start = int(rows[number][_WINDOW_START] * (max(0, steps.tokens - room) + 1))
+            start = steps.floor(start) if rule.aligned else start
+            yield Window(number, start, min(start + room, steps.tokens), lent)
+    else:
+        yield from _cover(rule, steps, phase, prompt)
+
+
+def _cover(
+    rule: WindowRule, steps: Steps, phase: float, prompt: Callable[[int], Prompt]
+) -> Iterator[Window]:
+    total = steps.tokens
+    number = 0
+    lent = prompt(number)
+    room = rule.length - lent.length
+    # One window is enough for a short episode; a phase would only repeat its tokens.
+    position = 0 if total <= room else -int(phase * room)
+    while True:
+        if position + room >= total:
+            start = max(0, total - room)
+            start = steps.ceil(start) if rule.aligned else start
+            yield Window(number, start, total, lent)
+            return
+        start = max(0, position)
+        yield Window(number, start, start + room, lent)
+        # The next window begins where this one, had it not been clamped, would have ended.
+        following = position + room
+        if rule.aligned:
+            # The last timestep that is whole in the window bounds how far the walk may go.
+            following = min(steps.ceil(following), steps.floor(start + room))
+        position = following
+        number += 1
+        lent = prompt(number)
+        room = rule.length - lent.length
+
+
+def choose_prompt(rule: WindowRule, donor: Steps, from_end: bool, draw: float) -> Prompt:
+    """The stretch of the donor that becomes the prompt (paper, section 2.3).
+
+    Half of the prompts "are from the end of the episode", the other half "uniformly sampled from
+    the episode", read as a contiguous stretch at a uniform start.
+
+    Args:
+      rule: gives the largest length and the alignment.
+      donor: steps of the lending episode.
+      from_end: whether to take its end.
+      draw: in [0, 1), gives the uniform start.
+    """
+    length = min(rule.prompt_length, donor.tokens)
+    last_start = donor.tokens - length
+    start = last_start if from_end else int(draw * (last_start + 1))
+    stop = start + length
+    if rule.aligned:
+        start = donor.ceil(start)
+    return Prompt(start, stop) if start < stop else NO_PROMPT

@@ -1,0 +1,168 @@
+"""Files on any file system: local paths through `os`, everything with a scheme through fsspec.
+
+Publishing has one rule: a reader sees a whole file or none. A POSIX file system gets a temporary
+file beside the target, an fsync, a rename and an fsync of the folder. An object store has no
+rename, but a PUT is atomic there: the bytes are spooled locally and put once.
+"""
+
+import contextlib
+import fnmatch
+import os
+import posixpath
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import fsspec
+
+TEMPORARY_PREFIX = ".tmp-"
+# Sequential reads: large enough that the per-call cost vanishes, small beside a work unit.
+READ_BUFFER = 8 << 20
+
+
+def is_remote(path: str) -> bool:
+    """Whether `path` carries a scheme such as gs:// or memory://."""
+    return "://" in path
+
+
+def join(base: str, *parts: str) -> str:
+    return posixpath.join(base, *parts) if is_remote(base) else os.path.join(base, *parts)
+
+
+def name_of(path: str) -> str:
+    """The last component of a path."""
+    return posixpath.basename(path) if is_remote(path) else os.path.basename(path)
+
+
+def parent_of(path: str) -> str:
+    return posixpath.dirname(path) if is_remote(path) else os.path.dirname(path)
+
+
+def _filesystem(path: str) -> tuple[Any, str]:
+    return fsspec.core.url_to_fs(path)  # type: ignore[no-any-return]
+
+
+def exists(path: str) -> bool:
+    if not is_remote(path):
+        return os.path.exists(path)
+    filesystem, inner = _filesystem(path)
+    return bool(filesystem.exists(inner))
+
+
+def size_of(path: str) -> int:
+    if not is_remote(path):
+        return os.path.getsize(path)
+    filesystem, inner = _filesystem(path)
+    return int(filesystem.size(inner))
+
+
+def list_names(folder: str, pattern: str = "*") -> list[str]:
+    """Sorted names of the files in `folder` that match `pattern`; empty if there is no folder."""
+    if not is_remote(folder):
+        names = os.listdir(folder) if os.path.isdir(folder) else []
+    else:
+        filesystem, inner = _filesystem(folder)
+        filesystem.invalidate_cache()
+        found = filesystem.ls(inner, detail=False) if filesystem.isdir(inner) else []
+        names = [posixpath.basename(path.rstrip("/")) for path in found]
+    return sorted(name for name in names if fnmatch.fnmatchcase(name, pattern))
+
+
+def open_read(path: str) -> BinaryIO:
+    if not is_remote(path):
+        return open(path, "rb", buffering=READ_BUFFER)
+    return cast(BinaryIO, fsspec.open(path, "rb", block_size=READ_BUFFER).open())
+
+
+def read_bytes(path: str) -> bytes:
+    with open_read(path) as file:
+        return file.read()
+
+
+def read_range(path: str, offset: int, size: int) -> bytes:
+    """`size` bytes from `offset`; fewer only where the file ends."""
+    if not is_remote(path):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            return os.pread(descriptor, size, offset)
+        finally:
+            os.close(descriptor)
+    filesystem, inner = _filesystem(path)
+    return bytes(filesystem.cat_file(inner, start=offset, end=offset + size))
+
+
+def remove(path: str) -> None:
+    if not is_remote(path):
+        os.remove(path)
+        return
+    filesystem, inner = _filesystem(path)
+    filesystem.rm_file(inner)
+
+
+def make_folder(path: str) -> None:
+    if not is_remote(path):
+        os.makedirs(path, exist_ok=True)
+
+
+def publish(path: str, write: Callable[[BinaryIO], None]) -> None:
+    """Writes a file that appears whole or not at all, replacing an older one.
+
+    Args:
+      path: the target.
+      write: is given a binary file open for writing.
+
+    Raises:
+      OSError: of the file system, such as a full disk; no temporary file is left behind.
+    """
+    if is_remote(path):
+        _put(path, write)
+    else:
+        _replace(path, write)
+
+
+def publish_bytes(path: str, data: bytes) -> None:
+    publish(path, lambda file: (file.write(data), None)[1])
+
+
+def _replace(path: str, write: Callable[[BinaryIO], None]) -> None:
+    folder = os.path.dirname(path) or "."
+    os.makedirs(folder, exist_ok=True)
+    temporary = os.path.join(
+        folder, f"{TEMPORARY_PREFIX}{os.path.basename(path)}-{uuid.uuid4().hex}"
+    )
+    try:
+        with open(temporary, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(temporary)
+        raise
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _put(path: str, write: Callable[[BinaryIO], None]) -> None:
+    with tempfile.TemporaryDirectory() as spool:
+        local = os.path.join(spool, "spool")
+        with open(local, "wb") as file:
+            write(file)
+        filesystem, inner = _filesystem(path)
+        filesystem.put_file(local, inner)
+        if int(filesystem.info(inner)["size"]) != os.path.getsize(local):
+            raise OSError(f"{path}: the store holds another number of bytes than were put.")
+
+
+def temporary_files(folder: str) -> Iterator[str]:
+    """Files that killed writers left below a local folder."""
+    if not is_remote(folder):
+        for path in Path(folder).rglob(f"{TEMPORARY_PREFIX}*"):
+            if path.is_file():
+                yield str(path)

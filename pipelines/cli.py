@@ -1,0 +1,315 @@
+"""The front door: `gato-data VERB`. Each verb imports what it needs when it is called."""
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gato_data
+from gato_data.errors import GatoDataError, UsageError
+
+if TYPE_CHECKING:
+    from gato_data.building.context import Job
+
+DONE, FAILED, WRONG_USAGE = 0, 1, 2
+
+_Arguments = argparse.Namespace
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit status: 0 done, 1 failed, 2 wrong usage or config."""
+    _quiet_libraries()
+    parser = _parser()
+    parsed, rest = parser.parse_known_args(arguments)
+    if rest and not parsed.takes_beam_options:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if any(not option.startswith("--") for option in rest):
+        parser.error(f"give options for Beam as --name=value, not: {' '.join(rest)}")
+    parsed.beam = rest
+    try:
+        return int(parsed.run(parsed) or DONE)
+    except (GatoDataError, OSError) as error:
+        if parsed.debug:
+            traceback.print_exc()
+        else:
+            print(f"gato-data: {_paragraph(error)}", file=sys.stderr)
+        return WRONG_USAGE if isinstance(error, UsageError) else FAILED
+    except KeyboardInterrupt:
+        print("gato-data: interrupted. The same command goes on where this one stopped.")
+        return FAILED
+
+
+def _paragraph(error: Exception) -> str:
+    if isinstance(error, OSError) and not isinstance(error, GatoDataError):
+        return f"Reading or writing failed: {error}. Mend that and run the same command again."
+    return str(error)
+
+
+def _quiet_libraries() -> None:
+    # TensorFlow and gRPC write pages of notes about processors and plug-ins.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="gato-data",
+        description="Turns agent episodes (RLDS) into Gato token sequences.",
+        epilog="Example: gato-data build configs/demo.yaml --output out/demo",
+    )
+    parser.add_argument("--version", action="version", version=gato_data.__version__)
+    verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
+
+    verb = _verb(
+        verbs,
+        "record",
+        _record,
+        "records expert episodes of environments as RLDS/TFDS directories",
+        "gato-data record babyai/GoToLocal dm_control/lqr-lqr_2_1 --output data --episodes 100",
+    )
+    verb.add_argument("environments", nargs="*", metavar="ENV", help="such as babyai/GoToLocal")
+    verb.add_argument("--list", action="store_true", help="lists the environments and ends")
+    verb.add_argument("--output", metavar="DIR", help="folder for one directory per ENV")
+    verb.add_argument("--episodes", type=_count, default=100, metavar="N", help="of each ENV (100)")
+    verb.add_argument("--seed", type=int, default=0, metavar="S", help="0 by default")
+    verb.add_argument(
+        "--noise",
+        type=_probability,
+        default=0.0,
+        metavar="P",
+        help="replaces actions by random ones, with a probability up to P drawn per episode",
+    )
+
+    verb = _verb(
+        verbs,
+        "vocab",
+        _vocab,
+        "trains the SentencePiece model",
+        "gato-data vocab corpus.txt data/my_set/1.0.0 --output spm.model --size 32000",
+    )
+    verb.add_argument("corpora", nargs="+", metavar="CORPUS", help="text files, TFDS directories")
+    verb.add_argument("--output", required=True, metavar="FILE.model")
+    verb.add_argument("--size", type=_count, default=32_000, metavar="N", help="pieces (32000)")
+
+    for name, run, text in (
+        ("plan", _plan, "index and plan, no build: what would be kept, and what it would cost"),
+        ("build", _build, "index, plan, build; goes on where an earlier run stopped"),
+    ):
+        verb = _verb(
+            verbs,
+            name,
+            run,
+            text,
+            f"gato-data {name} configs/demo.yaml --output out/demo",
+            beam="Unknown options go to Beam: --runner=DataflowRunner --project=…",
+        )
+        verb.add_argument("config", metavar="CONFIG", help="YAML file, see configs/")
+        verb.add_argument("--output", required=True, metavar="DIR")
+        verb.add_argument(
+            "--limit", type=_count, metavar="N", help="episodes of each data set, for a pilot"
+        )
+        verb.add_argument(
+            "--workers", type=_count, metavar="N", help="local processes (default: by the work)"
+        )
+        verb.add_argument("--quiet", action="store_true", help="no progress")
+
+    verb = _verb(
+        verbs,
+        "verify",
+        _verify,
+        "re-reads every shard against the manifest",
+        "gato-data verify out/demo",
+    )
+    verb.add_argument("directory", metavar="DIR")
+
+    verb = _verb(
+        verbs,
+        "inspect",
+        _inspect,
+        "shows sequences decoded back to fields",
+        "gato-data inspect out/demo --dataset my_set --count 2",
+    )
+    verb.add_argument("directory", metavar="DIR")
+    verb.add_argument("--dataset", metavar="NAME", help="only of this data set")
+    verb.add_argument("--task", metavar="TASK", help="only of this task")
+    verb.add_argument("--split", metavar="SPLIT", help="train or validation")
+    verb.add_argument("--prompted", action="store_true", help="only sequences with a prompt")
+    verb.add_argument("--count", type=_count, default=1, metavar="N", help="sequences (1)")
+    verb.add_argument("--seed", type=int, default=0, metavar="S", help="which ones (0)")
+    verb.add_argument("--steps", type=_count, default=3, metavar="N", help="timesteps shown (3)")
+    return parser
+
+
+def _verb(
+    verbs: Any,
+    name: str,
+    run: Callable[[_Arguments], int | None],
+    text: str,
+    example: str,
+    beam: str = "",
+) -> argparse.ArgumentParser:
+    verb: argparse.ArgumentParser = verbs.add_parser(
+        name,
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}. {beam}",
+        epilog=f"Example: {example}",
+    )
+    verb.add_argument("--debug", action="store_true", help="shows the traceback of an error")
+    verb.set_defaults(run=run, takes_beam_options=bool(beam))
+    return verb
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+def _probability(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError("must lie between 0 and 1")
+    return value
+
+
+def _record(arguments: _Arguments) -> None:
+    from gato_data.recording import available, record
+    from pipelines import tables
+
+    if arguments.list:
+        for name, description in available():
+            print(f"{name:40} {description}")
+        return
+    if not arguments.environments or not arguments.output:
+        raise UsageError(
+            "record needs at least one ENV and --output DIR. `gato-data record --list` shows the "
+            "environments."
+        )
+    for environment in arguments.environments:
+        summary = record(
+            environment,
+            arguments.output,
+            episodes=arguments.episodes,
+            seed=arguments.seed,
+            noise=arguments.noise,
+        )
+        print(
+            f"{environment}: {summary.episodes} episodes, {summary.steps} steps, return "
+            f"{tables.number(summary.return_min)} to {tables.number(summary.return_max)} (mean "
+            f"{tables.number(summary.return_mean)}) in {summary.path}"
+        )
+
+
+def _vocab(arguments: _Arguments) -> None:
+    from pipelines.train_vocabulary import train_vocabulary
+
+    summary = train_vocabulary(arguments.corpora, arguments.output, arguments.size)
+    print(
+        f"{arguments.output}: {summary.pieces} pieces from {summary.sentences} sentences, "
+        f"sha256 {summary.digest[:12]}"
+    )
+
+
+def _job(arguments: _Arguments) -> "Job":
+    from gato_data.building.context import Job
+    from gato_data.config import load_config
+    from gato_data.storage import files
+
+    config = load_config(arguments.config)
+    folder = files.parent_of(arguments.config)
+    if not files.is_remote(arguments.config):
+        folder = str(Path(folder).resolve())
+    output = arguments.output
+    if not files.is_remote(output):
+        output = str(Path(output).resolve())
+    return Job(config, folder, output, arguments.limit)
+
+
+def _progress(arguments: _Arguments) -> Any:
+    from pipelines.progress import Progress
+
+    return Progress.silent() if arguments.quiet else Progress.to_stderr()
+
+
+def _plan(arguments: _Arguments) -> None:
+    from pipelines import tables
+    from pipelines.build_sequences import make_plan
+
+    job = _job(arguments)
+    plan, _, _ = make_plan(job, arguments.beam, arguments.workers, _progress(arguments))
+    out = tables.console()
+    out.print(tables.task_table(plan.tasks, {}))
+    out.print(
+        f"\n{plan.sequences:,} sequences, {tables.short(plan.tokens)} tokens, about "
+        f"{tables.size(plan.output_bytes)} in {plan.units} shards; about "
+        f"{plan.cpu_seconds / 3600:.2g} vCPU hours."
+    )
+    _warn(plan.warnings)
+
+
+def _build(arguments: _Arguments) -> None:
+    from pipelines import tables
+    from pipelines.build_sequences import build
+
+    job = _job(arguments)
+    manifest = build(job, arguments.beam, arguments.workers, _progress(arguments))
+    datasets = manifest["datasets"]
+    out = tables.console()
+    quarantined = {name: found["quarantined"] for name, found in datasets.items()}
+    out.print(tables.task_table(manifest["tasks"], quarantined))
+    shards = sum(x["shards"] for found in datasets.values() for x in found["splits"].values())
+    counts = manifest["counts"]
+    out.print(
+        f"\n{counts['sequences']:,} sequences ({tables.share(counts.get('prompted', 0), counts['sequences'])} "
+        f"prompted), {tables.short(counts['tokens'])} tokens in {shards} shards: {arguments.output}"
+    )
+    if any(quarantined.values()):
+        out.print(f"Unusable records are listed in {arguments.output}/quarantine/.")
+    _warn(manifest["warnings"])
+
+
+def _warn(warnings: Sequence[str]) -> None:
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+
+
+def _verify(arguments: _Arguments) -> int:
+    from gato_data.report.verify import verify
+    from pipelines.progress import Progress
+
+    del Progress
+    found = verify(arguments.directory)
+    for problem in found.problems:
+        print(problem)
+    if found.problems:
+        print(f"{arguments.directory}: {len(found.problems)} problems.")
+        return FAILED
+    print(
+        f"{arguments.directory}: {found.shards} shards, {found.sequences:,} sequences, all as the "
+        "manifest says."
+    )
+    return DONE
+
+
+def _inspect(arguments: _Arguments) -> None:
+    from gato_data.report.inspection import inspect
+
+    for text in inspect(
+        arguments.directory,
+        dataset=arguments.dataset,
+        task=arguments.task,
+        split=arguments.split,
+        prompted=arguments.prompted,
+        count=arguments.count,
+        seed=arguments.seed,
+        steps=arguments.steps,
+    ):
+        print(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

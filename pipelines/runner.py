@@ -1,0 +1,122 @@
+"""Running a Beam pipeline: options, worker processes, and errors that people can read."""
+
+import logging
+import os
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from gato_data.errors import GatoDataError, UsageError
+
+LOCAL_RUNNER = "FnApiRunner"
+# Seconds until Beam's worker processes answer; work that takes less time than a few of these is
+# done sooner in this process.
+START_UP_SECONDS = 5.0
+_WORTH_STARTING = 3 * START_UP_SECONDS
+
+_OPEN, _CLOSE = "<<gato-data:", ":gato-data>>"
+_MARKED = re.compile(re.escape(_OPEN) + r"(\w+):(.*?)" + re.escape(_CLOSE), re.DOTALL)
+
+
+def processors() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def worker_count(asked: int | None, seconds: float, elements: int) -> int:
+    """How many local worker processes the work is worth; 1 means this process alone.
+
+    Args:
+      asked: `--workers`, which overrides.
+      seconds: estimated work of one core.
+      elements: units of work, of which each worker should have one.
+    """
+    if asked is not None:
+        return asked
+    if seconds < _WORTH_STARTING:
+        return 1
+    return max(1, min(processors(), elements))
+
+
+def options(arguments: Sequence[str], workers: int) -> PipelineOptions:
+    """Beam's options: ours for a local run, unless the arguments say otherwise."""
+    names = {argument.split("=")[0] for argument in arguments}
+    given = list(arguments)
+    if "--runner" not in names:
+        given.append(f"--runner={LOCAL_RUNNER}")
+        if workers > 1 and not names & {"--direct_num_workers", "--direct_running_mode"}:
+            given += [
+                f"--direct_num_workers={workers}",
+                "--direct_running_mode=multi_processing",
+            ]
+    return PipelineOptions(given)
+
+
+def run(
+    arguments: Sequence[str], workers: int, construct: Callable[[beam.Pipeline], Any]
+) -> None:
+    """Runs a pipeline to its end.
+
+    Args:
+      arguments: options for Beam.
+      workers: local worker processes, see `worker_count`.
+      construct: adds the steps to the pipeline.
+
+    Raises:
+      GatoDataError: a step failed; carries the worker's own message.
+    """
+    logging.getLogger("apache_beam").setLevel(logging.ERROR)
+    try:
+        pipeline = beam.Pipeline(options=options(arguments, workers))
+        construct(pipeline)
+        pipeline.run().wait_until_finish()
+    except Exception as error:
+        raise _readable(error) from error
+
+
+def _readable(error: Exception) -> GatoDataError:
+    """The worker's own message, out of the traceback text that runners wrap it in."""
+    found = _MARKED.search(str(error))
+    if found is None:
+        return GatoDataError(
+            f"The Beam pipeline failed: {type(error).__name__}: {_last_line(str(error))} "
+            "Run with --debug for the traceback. Finished units are kept; the same command goes on."
+        )
+    kind = UsageError if found[1] == UsageError.__name__ else GatoDataError
+    return kind(found[2])
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.strip().splitlines() if line.strip()]
+    return lines[-1].strip() if lines else "no message."
+
+
+class ReadableDoFn(beam.DoFn):  # type: ignore[misc]
+    """A DoFn whose expected errors keep their message on the way through a runner."""
+
+    def process(self, element: Any) -> Any:
+        try:
+            return self.work(element)
+        except (GatoDataError, OSError) as error:
+            message = f"{_OPEN}{type(error).__name__}:{_paragraph(error)}{_CLOSE}"
+            raise RuntimeError(message) from error
+
+    def work(self, element: Any) -> Any:
+        """Handles one element; returns the output elements.
+
+        Raises:
+          NotImplementedError: always, here.
+        """
+        raise NotImplementedError
+
+
+def _paragraph(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return (
+            f"Reading or writing failed: {error}. Nothing that was finished is lost; mend it "
+            "and run the same command again."
+        )
+    return str(error)

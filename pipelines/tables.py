@@ -1,0 +1,90 @@
+"""Tables that fit a terminal of 100 columns."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+WIDTH = 100
+
+
+def console() -> Console:
+    """Standard output; at most `WIDTH` columns, also where there is no terminal."""
+    found = Console(file=sys.stdout)
+    return Console(file=sys.stdout, width=min(WIDTH, found.width) if found.is_terminal else WIDTH)
+
+
+def task_table(tasks: Sequence[Mapping[str, Any]], quarantined: Mapping[str, int]) -> Table:
+    """A row for each task, as `plan` and `build` end with.
+
+    Args:
+      tasks: rows of the plan or the manifest.
+      quarantined: unusable records by data set; shown in the row of the data set's first task.
+    """
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("data set", overflow="ellipsis", no_wrap=True, max_width=16)
+    table.add_column("task", overflow="ellipsis", no_wrap=True, max_width=20)
+    for name in ("episodes", "kept", "expert", "threshold", "sequences", "tokens", "pad", "bad"):
+        table.add_column(name, justify="right", no_wrap=True)
+    seen: set[str] = set()
+    for row in tasks:
+        name = row["dataset"]
+        table.add_row(
+            name,
+            row["task"],
+            str(row["episodes"]),
+            str(row["kept"]),
+            number(row["expert"]),
+            number(row["threshold"]),
+            f"{row['sequences']:,}",
+            short(row["tokens"]),
+            share(row["padding"], row["padding"] + row["tokens"]),
+            "" if name in seen else str(quarantined.get(name, 0)),
+        )
+        seen.add(name)
+    if len(tasks) > 1:
+        table.add_section()
+        table.add_row(
+            "total",
+            f"{len(tasks)} tasks",
+            *(str(sum(row[name] for row in tasks)) for name in ("episodes", "kept")),
+            "",
+            "",
+            f"{sum(row['sequences'] for row in tasks):,}",
+            short(sum(row["tokens"] for row in tasks)),
+            share(
+                sum(row["padding"] for row in tasks),
+                sum(row["padding"] + row["tokens"] for row in tasks),
+            ),
+            str(sum(quarantined.values())),
+        )
+    return table
+
+
+def number(value: float | None) -> str:
+    """A return, short; `–` where there is none."""
+    return "–" if value is None else f"{value:.4g}"
+
+
+def short(count: float) -> str:
+    """A large count: 950, 12.3 k, 4.56 M, 1.2 G."""
+    for limit, unit in ((1e3, ""), (1e6, "k"), (1e9, "M"), (1e12, "G")):
+        if count < limit:
+            scaled = count / (limit / 1e3)
+            return f"{scaled:.3g} {unit}" if unit else f"{count:.0f}"
+    return f"{count / 1e12:.3g} T"
+
+
+def size(count: float) -> str:
+    """Bytes in powers of 1024."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.3g} {unit}"
+        count /= 1024
+    return f"{count:.3g} TiB"
+
+
+def share(part: float, whole: float) -> str:
+    return f"{100 * part / whole:.1f} %" if whole else "–"
