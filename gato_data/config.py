@@ -125,8 +125,8 @@ def dataset_directory(dataset: DatasetConfig, config_folder: str) -> str:
         holds = f"It holds {', '.join(present[:9])}." if present else "There is no such folder."
         raise UsageError(
             f"Data set {dataset.name}: no version of `tfds: {dataset.tfds}` is in {folder}. "
-            f"{holds} Prepare the data set with TFDS, add its config to the name (name/config), or set "
-            "TFDS_DATA_DIR to the folder that has it."
+            f"{holds} Prepare the data set with TFDS, add its config to the name (name/config), or "
+            "set TFDS_DATA_DIR to the folder that has it."
         )
     return files.join(folder, max(versions, key=lambda text: [*map(int, text.split("."))]))
 

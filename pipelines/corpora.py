@@ -4,6 +4,7 @@ A sentence is a line of a text file or of a text field of a TFDS data set, or a 
 the trainer would refuse as a whole.
 """
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -64,9 +65,9 @@ def _sources_of(corpus: str) -> list[Source]:
             f"{corpus}: no *.txt file and no features.json in it. Files with other names are read "
             f"where they are named or matched by a glob, such as '{files.join(corpus, '*.md')}'."
         )
-    if not files.is_remote(corpus):
-        return sources
-    return [Source(filesystem.unstrip_protocol(s.path), s.is_dataset) for s in sources]
+    # One name for what can be named in several ways, so that it is seen to be the same.
+    full_name = filesystem.unstrip_protocol if files.is_remote(corpus) else os.path.realpath
+    return [Source(full_name(source.path), source.is_dataset) for source in sources]
 
 
 def _sources_below(paths: Sequence[str]) -> list[Source]:

@@ -24,6 +24,7 @@ from gato_data.sequencing import draws
 from gato_data.sequencing.assembly import Excerpt, PlannedSequence, assemble, size_in_bytes
 from gato_data.sequencing.episode import EpisodeTokens, TokenisedEpisode
 from gato_data.sequencing.prompts import Prompt
+from gato_data.sequencing.sequences import TokenSequences
 from gato_data.sequencing.windows import Steps, windows
 from gato_data.storage import files, framing
 from gato_data.vocabulary import Modality
@@ -251,28 +252,33 @@ def _write(
     name = shards.shard_name(dataset, split, first["shard"], first["shards"], config.output.format)
     path = f"{dataset_folder(dataset)}/{name}"
     digests: list[bytes] = []
-    counts, tasks = found.counts, defaultdict(Counter)  # type: ignore[var-annotated]
+    counts: Counter[str] = Counter()
+    tasks: dict[str, Counter[str]] = defaultdict(Counter)
     sizes: list[digest.FileDigest] = []
     offsets: list[Any] = []
 
     def write(sink: BinaryIO) -> None:
         # A retried PUT or write starts over, and so do the sums.
-        digests.clear()
-        offsets.clear()
+        for sums in (digests, offsets, sizes, counts, tasks):
+            sums.clear()
         measured = digest.FileDigest(sink)
-        sizes[:] = [measured]
-        batches = _batches(context, found.sequences, config.prompt, digests)
+        sizes.append(measured)
+
+        def batches() -> Iterator[TokenSequences]:
+            for batch in _batches(context, found.sequences, config.prompt):
+                digests.extend(digest.sequence_digests(batch))
+                _count(batch, counts, tasks)
+                yield batch
+
         length, dtype = config.sequence.length, context.vocabulary.dtype
         offsets.append(
-            shards.write_shard(measured, batches, length, dtype, config.output.format)
+            shards.write_shard(measured, batches(), length, dtype, config.output.format)
         )
 
     files.publish(files.join(job.output, path), write)
     if offsets[0] is not None:
         target = shards.offsets_path(files.join(job.output, path))
         files.publish_bytes(target, tfrecord.offsets_bytes(offsets[0]))
-    for sequence in found.sequences:
-        _count(sequence, config.sequence.length, counts, tasks[sequence.texts["task"]])
     return Sidecar(
         unit=first["unit"],
         fingerprint=fingerprint,
@@ -285,19 +291,16 @@ def _write(
         digest=digest.shard_digest(digests),
         content=digest.content_digest(digests),
         sequences=len(found.sequences),
-        counts=dict(sorted(counts.items())),
+        counts=dict(sorted((counts + found.counts).items())),
         tasks={task: dict(values) for task, values in sorted(tasks.items())},
         quarantined=found.quarantined,
     )
 
 
 def _batches(
-    context: DatasetContext,
-    sequences: Sequence[PlannedSequence],
-    prompt: PromptConfig,
-    digests: list[bytes],
-) -> Iterator[Any]:
-    """The sequences in batches of about `BATCH_BYTES`, their digests noted on the way."""
+    context: DatasetContext, sequences: Sequence[PlannedSequence], prompt: PromptConfig
+) -> Iterator[TokenSequences]:
+    """The sequences in batches of about `BATCH_BYTES`."""
     length = context.job.config.sequence.length
     start = 0
     while start < len(sequences):
@@ -305,24 +308,27 @@ def _batches(
         while stop < len(sequences) and (stop == start or size < BATCH_BYTES):
             size += size_in_bytes(sequences[stop], length)
             stop += 1
-        batch = assemble(sequences[start:stop], length, context.vocabulary, prompt.loss)
-        digests += digest.sequence_digests(batch)
-        yield batch
+        yield assemble(sequences[start:stop], length, context.vocabulary, prompt.loss)
         start = stop
 
 
-def _count(
-    sequence: PlannedSequence, length: int, counts: Counter[str], task: Counter[str]
-) -> None:
-    """Adds one sequence to the sums of its unit and of its task."""
-    used = sequence.length
-    prompt = sequence.prompt
-    task.update(sequences=1, tokens=used, padding=length - used)
-    counts.update(sequences=1, tokens=used, padding=length - used)
-    if prompt:
-        counts.update(prompted=1, prompt_tokens=prompt.stop - prompt.start)
-    for excerpt in filter(None, (sequence.window, prompt)):
-        kinds = np.bincount(excerpt.field("modality"), minlength=len(Modality.NAMES))
-        for number, name in enumerate(Modality.NAMES[1:], start=1):
-            counts[f"{name}_tokens"] += int(kinds[number])
-    counts["window_tokens"] += sequence.window.stop - sequence.window.start
+def _count(batch: TokenSequences, counts: Counter[str], tasks: dict[str, Counter[str]]) -> None:
+    """Adds a batch to the sums of its unit and of each task."""
+    length = batch.fields["tokens"].shape[1]
+    lengths, prompts = batch.scalars["length"], batch.scalars["prompt_length"]
+    kinds = np.bincount(batch.fields["modality"].ravel(), minlength=len(Modality.NAMES))
+    counts.update(
+        {f"{name}_tokens": int(kind) for name, kind in zip(Modality.NAMES, kinds, strict=True)}
+    )
+    counts.update(
+        sequences=len(batch),
+        tokens=int(lengths.sum()),
+        prompted=int(np.count_nonzero(prompts)),
+        prompt_tokens=int(prompts.sum()),
+        target_tokens=int(batch.fields["loss_mask"].sum()),
+    )
+    for task, used in zip(batch.texts["task"], lengths.tolist(), strict=True):
+        sums = tasks[task]
+        sums["sequences"] += 1
+        sums["tokens"] += used
+        sums["padding"] += length - used

@@ -33,7 +33,9 @@ _PILLOW_FORMATS = ("PNG", "BMP", "GIF", "WEBP")
 _CHECK_FILE = Path(__file__).with_name("decoder_check.json")
 
 
-def decode_frames(data: Iterable[bytes], shape: tuple[int | None, int | None, int | None]) -> Pixels:
+def decode_frames(
+    data: Iterable[bytes], shape: tuple[int | None, int | None, int | None]
+) -> Pixels:
     """Decodes the images of one feature of one episode.
 
     Args:

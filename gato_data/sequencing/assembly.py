@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from gato_data.sequencing.episode import EpisodeTokens
 from gato_data.sequencing.sequences import (
+    PATCH_BYTES,
     PATCH_FIELDS,
     SCALAR_FIELDS,
     TEXT_FIELDS,
@@ -36,15 +37,18 @@ class Excerpt:
     start: int
     stop: int
 
-    def field(self, name: str) -> npt.NDArray[Any]:
-        return self.tokens.fields[name][self.tokens.token_range(self.start, self.stop)]
-
     def patches(self, name: str) -> npt.NDArray[np.uint8]:
         return self.tokens.patch_fields[name][self.tokens.patch_range(self.start, self.stop)]
 
     @property
     def length(self) -> int:
         return self.stop - self.start
+
+    @property
+    def images(self) -> int:
+        """Number of image tokens."""
+        rows = self.tokens.patch_range(self.start, self.stop)
+        return rows.stop - rows.start
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class PlannedSequence:
 
 def size_in_bytes(sequence: PlannedSequence, length: int) -> int:
     """About the bytes of its record."""
-    return length * _TOKEN_BYTES + sum(part.patches("patches").nbytes for part in sequence.parts)
+    return length * _TOKEN_BYTES + PATCH_BYTES * sum(part.images for part in sequence.parts)
 
 
 def assemble(
@@ -101,20 +105,19 @@ def assemble(
         start = 0
         for part in sequence.parts:
             stop = start + part.length
-            for name in _BLANK:
-                fields[name][row, start:stop] = part.field(name)
+            source = part.tokens.token_range(part.start, part.stop)
+            for name, array in part.tokens.fields.items():
+                fields[name][row, start:stop] = array[source]
             start = stop
         fields["segment"][row, :start] = 0
         if sequence.prompt and not prompt_loss:
             fields["loss_mask"][row, : sequence.prompt.length] = 0
+    images = [sum(part.images for part in sequence.parts) for sequence in sequences]
+    shown = [part for sequence in sequences for part in sequence.parts if part.images]
     patches = {
-        name: np.concatenate(
-            [np.empty((0, width), np.uint8)]
-            + [part.patches(name) for sequence in sequences for part in sequence.parts]
-        )
+        name: np.concatenate([np.empty((0, width), np.uint8)] + [x.patches(name) for x in shown])
         for name, width in PATCH_FIELDS.items()
     }
-    images = [sum(len(part.patches("patches")) for part in s.parts) for s in sequences]
     return TokenSequences(
         fields=fields,
         patch_offsets=np.concatenate(([0], np.cumsum(images))).astype(np.int64),

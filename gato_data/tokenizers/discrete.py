@@ -56,6 +56,4 @@ def _check_range(values: npt.NDArray[Any], first: int, fault: str) -> None:
     if values.size and not (first <= int(values.min()) and int(values.max()) <= last):
         outside = (values < first) | (values > last)
         index = tuple(int(position) for position in np.argwhere(outside)[0])
-        raise ValueError(
-            f"{values[index]} at index {index} {fault}: those are {first} to {last}."
-        )
+        raise ValueError(f"{values[index]} at index {index} {fault}: those are {first} to {last}.")

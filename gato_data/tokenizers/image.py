@@ -43,8 +43,9 @@ def patchify(frames: Pixels) -> Pixels:
         )
     count, height, width, channels = frames.shape
     rows, columns = height // SIDE, width // SIDE
-    blocks = frames.reshape(count, rows, SIDE, columns, SIDE, channels).swapaxes(2, 3)
-    return blocks.reshape(count, rows * columns, SIDE, SIDE, channels)
+    patches = np.empty((count, rows, columns, SIDE, SIDE, channels), np.uint8)
+    patches[...] = frames.reshape(count, rows, SIDE, columns, SIDE, channels).swapaxes(2, 3)
+    return patches.reshape(count, rows * columns, SIDE, SIDE, channels)
 
 
 def unpatchify(patches: Pixels, rows: int, columns: int) -> Pixels:
@@ -61,8 +62,10 @@ def unpatchify(patches: Pixels, rows: int, columns: int) -> Pixels:
     Raises:
       ValueError: another number of patches, or another shape.
     """
-    blocks = patches.reshape(len(patches), rows, columns, SIDE, SIDE, 3).swapaxes(2, 3)
-    return blocks.reshape(len(patches), rows * SIDE, columns * SIDE, 3)
+    count = len(patches)
+    frames = np.empty((count, rows, SIDE, columns, SIDE, 3), np.uint8)
+    frames[...] = patches.reshape(count, rows, columns, SIDE, SIDE, 3).swapaxes(2, 3)
+    return frames.reshape(count, rows * SIDE, columns * SIDE, 3)
 
 
 def patch_intervals(rows: int, columns: int) -> tuple[Pixels, Pixels]:
@@ -172,14 +175,14 @@ def fit(frames: Pixels, size: tuple[int, int] | None = None, policy: str = "erro
         center_crop: the middle of the next lower multiple.
 
     Returns:
-      uint8 [T, h, w, 3], or [h, w, 3] for one frame.
+      uint8 [T, h, w, 3], or [h, w, 3] for one frame; it may share the memory of `frames`.
 
     Raises:
       ValueError: the policy refuses the size, is unknown, or the shape is none of the above.
       TypeError: the frames are not uint8.
     """
     frames = _to_rgb(frames)
-    height, width = fitted_size(*frames.shape[-3:-1], size, policy)
+    height, width = fitted_size(frames.shape[-3], frames.shape[-2], size, policy)
     if size is not None:
         frames = _resize(frames, *size)
     if policy == "resize_up":

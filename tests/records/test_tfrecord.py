@@ -179,6 +179,15 @@ def test_records_that_are_no_sequences_are_named(changes, message, tmp_path):
         list(tfrecord.read_shard(str(tmp_path / "bad")))
 
 
+def test_records_are_counted_over_all_batches(tmp_path):
+    payloads = list(tfrecord.serialise(random_batch([800] * 3, 1024)))
+    path = tmp_path / "bad"
+    path.write_bytes(b"".join(map(framing.frame, [*payloads, b"no record"])))
+    offset = sum(len(payload) + framing.OVERHEAD for payload in payloads)
+    with pytest.raises(GatoDataError, match=rf"bad: record 3 at byte {offset}: "):
+        list(tfrecord.read_shard(str(path)))
+
+
 def test_records_of_different_lengths_are_refused(tmp_path):
     payloads = [
         *tfrecord.serialise(random_batch([0], 4)),

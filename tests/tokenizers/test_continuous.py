@@ -14,7 +14,8 @@ def rule(values: npt.NDArray[np.floating], compand: bool) -> npt.NDArray[np.int6
     """The paper's rule in plain float64."""
     y = values.astype(np.float64)
     if compand:
-        y = np.sign(y) * np.log(np.abs(y) * 100 + 1.0) / np.log(256 * 100 + 1.0)
+        with np.errstate(over="ignore"):
+            y = np.sign(y) * np.log(np.abs(y) * 100 + 1.0) / np.log(256 * 100 + 1.0)
     y = np.clip(y, -1, 1)
     return 32000 + np.minimum(1023, np.floor((y + 1) / 2 * 1024)).astype(np.int64)
 

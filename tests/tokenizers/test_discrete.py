@@ -4,7 +4,7 @@ import pytest
 from gato_data.tokenizers import discrete
 
 
-@pytest.mark.parametrize("dtype", "bool i1 u1 i2 u2 i4 u4 i8 u8 >i4".split())
+@pytest.mark.parametrize("dtype", ["bool", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", ">i4"])
 def test_every_integer_type(dtype: str) -> None:
     values = np.array([[0, 1], [1, 100]]).astype(dtype)
     ids = discrete.encode(values, offset=40_000)
