@@ -101,9 +101,7 @@ def pixels(number: int, steps: int = 100, side: int = 64) -> dict[str, Any]:
 
 
 PROPRIOCEPTIVE = _rlds({"state": _tensor("float32", 17)}, _tensor("float32", 6))
-PIXELS = _rlds(
-    {"image": _image(64, 64, 3), "state": _tensor("float32", 7)}, _tensor("float32", 7)
-)
+PIXELS = _rlds({"image": _image(64, 64, 3), "state": _tensor("float32", 7)}, _tensor("float32", 7))
 
 
 def write_rlds(

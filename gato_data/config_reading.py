@@ -98,7 +98,7 @@ def _compose(data: bytes) -> yaml.Node | None:
     if len(data) > MAX_BYTES:
         raise DocumentError(f"the file is larger than {MAX_BYTES} bytes. This is no config.", 1)
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise DocumentError("this is no UTF-8 text. Save the file as UTF-8.", line) from None

@@ -263,9 +263,10 @@ def _build(arguments: _Arguments) -> None:
     out.print(tables.task_table(manifest["tasks"], quarantined))
     shards = sum(x["shards"] for found in datasets.values() for x in found["splits"].values())
     counts = manifest["counts"]
+    prompted = tables.share(counts.get("prompted", 0), counts["sequences"])
     out.print(
-        f"\n{counts['sequences']:,} sequences ({tables.share(counts.get('prompted', 0), counts['sequences'])} "
-        f"prompted), {tables.short(counts['tokens'])} tokens in {shards} shards: {arguments.output}"
+        f"\n{counts['sequences']:,} sequences ({prompted} prompted), "
+        f"{tables.short(counts['tokens'])} tokens in {shards} shards: {arguments.output}"
     )
     if any(quarantined.values()):
         out.print(f"Unusable records are listed in {arguments.output}/quarantine/.")
@@ -279,6 +280,7 @@ def _warn(warnings: Sequence[str]) -> None:
 
 def _verify(arguments: _Arguments) -> int:
     from gato_data.report.verify import verify
+
     from pipelines.progress import Progress
 
     del Progress

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import apache_beam as beam
-from apache_beam.metrics import Metrics
+from apache_beam.metrics.metric import Metrics
 
 from gato_data.building.context import DatasetContext, Job
 from gato_data.building.index import (

@@ -55,9 +55,7 @@ def options(arguments: Sequence[str], workers: int) -> PipelineOptions:
     return PipelineOptions(given)
 
 
-def run(
-    arguments: Sequence[str], workers: int, construct: Callable[[beam.Pipeline], Any]
-) -> None:
+def run(arguments: Sequence[str], workers: int, construct: Callable[[beam.Pipeline], Any]) -> None:
     """Runs a pipeline to its end.
 
     Args:
@@ -94,7 +92,7 @@ def _last_line(text: str) -> str:
     return lines[-1].strip() if lines else "no message."
 
 
-class ReadableDoFn(beam.DoFn):  # type: ignore[misc]
+class ReadableDoFn(beam.DoFn):
     """A DoFn whose expected errors keep their message on the way through a runner."""
 
     def process(self, element: Any) -> Any:

@@ -272,6 +272,14 @@ class TestRefusals:
     def test_of_a_file(self, tmp_path: Path, text: str, message: str) -> None:
         assert refusal(tmp_path, text) == f"a.yaml:{message}"
 
+    def test_each_problem_comes_once(self, tmp_path: Path) -> None:
+        message = refusal(tmp_path, "datasets:\n  - path: a\n    image_size: [-8, 16]\n")
+        assert [line.split(" Expected")[0] for line in message.splitlines()] == [
+            "a.yaml:2: datasets[0]: the key name is missing.",
+            "a.yaml:2: datasets[0]: the key kind is missing.",
+            "a.yaml:3: datasets[0].image_size[0]: found the number -8.",
+        ]
+
     def test_all_problems_come_at_once_in_the_order_of_the_file(self, tmp_path: Path) -> None:
         message = refusal(
             tmp_path,

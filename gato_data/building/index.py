@@ -94,9 +94,7 @@ def index_file(context: DatasetContext, name: str) -> IndexedFile:
                 rows[column].append(value)
     faults = sum(fault is not None for fault in rows["fault"])
     summary = IndexedFile(name, size, hasher.hexdigest(), len(rows["fault"]) - faults, faults)
-    metadata = {
-        _KEY: json.dumps({"key": index_key(context, name, size), "summary": vars(summary)})
-    }
+    metadata = {_KEY: json.dumps({"key": index_key(context, name, size), "summary": vars(summary)})}
     table = pa.table(rows, schema=INDEX_SCHEMA.with_metadata(metadata))
     files.publish(target, lambda sink: pq.write_table(table, sink))
     return summary

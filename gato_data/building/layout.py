@@ -72,15 +72,11 @@ def find_leaf(where: str, key: str, path: str, leaves: Mapping[str, Leaf]) -> Le
     return found[0]
 
 
-def _select(
-    where: str, key: str, paths: Iterable[str], leaves: Mapping[str, Leaf]
-) -> list[Leaf]:
+def _select(where: str, key: str, paths: Iterable[str], leaves: Mapping[str, Leaf]) -> list[Leaf]:
     """The leaves at or below each path."""
     selected: dict[str, Leaf] = {}
     for path in paths:
-        inside = [
-            leaf for leaf in leaves.values() if leaf.path == path or leaf.path.startswith(path + "/")
-        ]
+        inside = [leaf for leaf in leaves.values() if f"{leaf.path}/".startswith(f"{path}/")]
         if not inside:
             close = difflib.get_close_matches(path, leaves, n=1)
             hint = f"Did you mean {close[0]}? " if close else ""

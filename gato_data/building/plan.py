@@ -1,9 +1,4 @@
-"""The plan: which units there are, and what each reads. Made by one process, written to files.
-
-A unit is a seeded list of pieces, a piece a run of kept episodes of one input file. Pieces of all
-input files are shuffled before they are dealt out, so that input sorted by task still gives mixed
-shards. Every pass deals anew. Units order sequences; they never change one.
-"""
+"""The plan: what a build is going to do and make. Made by one process, written to files."""
 
 import hashlib
 import importlib.metadata
@@ -15,61 +10,28 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from gato_data.building.context import DatasetContext, Job
 from gato_data.building.index import IndexedFile
 from gato_data.building.selection import TRAIN, VALIDATION, Selection, decisions
+from gato_data.building.units import (
+    EpisodeSize,
+    Unit,
+    deal,
+    donors_of,
+    lending_groups,
+    unit_tables,
+)
 from gato_data.errors import UsageError
-from gato_data.sequencing import draws
-from gato_data.sequencing.prompts import donors
-from gato_data.sequencing.sequences import PATCH_BYTES, TOKEN_FIELDS
 from gato_data.sequencing.windows import Steps, WindowRule, windows
 from gato_data.storage import files
 
 PLAN_VERSION = 1
-# A unit of at least this many pieces is well mixed.
-PIECES_PER_UNIT = 16
-# Input read at once: small beside a worker's memory.
-LARGEST_PIECE = 64 << 20
-# Units in one plan file, one row group each: bounds the footer that a worker has to read.
-UNITS_PER_FILE = 1000
 # Libraries whose version can change bytes: pixels, ids or encodings.
 _VERSIONED = ("numpy", "pillow", "pyarrow", "sentencepiece", "simplejpeg")
 # Rough rates of one core, for the estimate of cost: tokens and image tokens a second.
 _TOKENS_A_SECOND = 5e6
 _IMAGE_TOKENS_A_SECOND = 1.5e5
-
-_DONOR = pa.struct(
-    [
-        ("file", pa.string()),
-        ("offset", pa.int64()),
-        ("size", pa.int64()),
-        ("crc", pa.uint32()),
-        ("episode_id", pa.string()),
-        ("tokens", pa.int64()),
-        ("steps", pa.int64()),
-    ]
-)
-UNIT_SCHEMA = pa.schema(
-    [
-        ("unit", pa.int64()),
-        ("dataset", pa.string()),
-        ("split", pa.string()),
-        ("pass", pa.int32()),
-        ("shard", pa.int64()),
-        ("shards", pa.int64()),
-        ("file", pa.string()),
-        ("record", pa.int64()),
-        ("offset", pa.int64()),
-        ("size", pa.int64()),
-        ("crc", pa.uint32()),
-        ("episode_id", pa.string()),
-        ("task", pa.string()),
-        ("agent", pa.string()),
-        ("donors", pa.list_(_DONOR)),
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -108,29 +70,6 @@ class Plan:
     warnings: Sequence[str]
 
 
-@dataclass(frozen=True)
-class _Size:
-    """What one episode gives in one pass."""
-
-    sequences: int
-    tokens: int
-    image_tokens: float
-
-    def bytes(self, length: int) -> float:
-        per_token = sum(dtype.itemsize for dtype in TOKEN_FIELDS.values())
-        return self.sequences * length * per_token + self.image_tokens * (PATCH_BYTES + 4)
-
-
-@dataclass(frozen=True)
-class _Unit:
-    """Rows of the index that make one shard, in reading order."""
-
-    dataset: str
-    split: str
-    pass_number: int
-    rows: Sequence[int]
-
-
 def window_rule(job: Job) -> WindowRule:
     sequence, prompt = job.config.sequence, job.config.prompt
     return WindowRule(
@@ -162,8 +101,10 @@ def request_digest(job: Job, contexts: Sequence[DatasetContext]) -> str:
         "version": PLAN_VERSION,
         "config": job.config.to_json(),
         "limit": job.limit,
-        "inputs": {c.dataset.name: [[f, files.size_of(c.file_path(f))] for f in c.files.files]
-                   for c in contexts},
+        "inputs": {
+            c.dataset.name: [[f, files.size_of(c.file_path(f))] for f in c.files.files]
+            for c in contexts
+        },
         "layouts": {context.dataset.name: context.layout.to_json() for context in contexts},
         "text": text.digest if text else None,
         "versions": versions(),
@@ -192,22 +133,22 @@ def make_plan(
       indexed: summaries of the input files of each data set.
     """
     request = request_digest(job, contexts)
-    units: list[_Unit] = []
+    units: list[Unit] = []
     donor_lists: dict[tuple[str, int], dict[str, tuple[str, ...]]] = {}
     totals = _Totals()
     tasks: list[dict[str, Any]] = []
     shards: dict[str, int] = {}
     for selection in selections:
-        sizes: dict[int, dict[int, _Size]] = {}
+        sizes: dict[int, dict[int, EpisodeSize]] = {}
         for number in range(job.config.sequence.passes):
-            lenders = _donors_of(job, selection, number)
+            lenders = donors_of(job, selection, number)
             donor_lists[selection.dataset, number] = lenders
             sizes[number] = _sizes(job, selection, lenders, number)
         for split in (TRAIN, VALIDATION):
             before = len(units)
             for number, found in sizes.items():
                 rows = [row for row in selection.kept if selection.splits[row] == split]
-                units += _deal(job, selection, split, number, rows, found)
+                units += deal(job, selection, split, number, rows, found)
             if len(units) > before:
                 shards[f"{selection.dataset}/{split}"] = len(units) - before
         totals.add(sizes, job.config.sequence.length)
@@ -236,7 +177,7 @@ def make_plan(
         ],
     )
     by_name = {selection.dataset: selection for selection in selections}
-    return plan, _tables(units, by_name, donor_lists, shards)
+    return plan, unit_tables(units, by_name, donor_lists, shards)
 
 
 class _Totals:
@@ -244,7 +185,7 @@ class _Totals:
         self.sequences = self.tokens = 0
         self.images = self.bytes = 0.0
 
-    def add(self, sizes: Mapping[int, Mapping[int, _Size]], length: int) -> None:
+    def add(self, sizes: Mapping[int, Mapping[int, EpisodeSize]], length: int) -> None:
         for found in sizes.values():
             for size in found.values():
                 self.sequences += size.sequences
@@ -253,27 +194,8 @@ class _Totals:
                 self.bytes += size.bytes(length)
 
 
-def _groups(selection: Selection) -> dict[tuple[str, str, str], list[int]]:
-    """Kept rows by (task, agent, split): the groups that lend each other prompts."""
-    tasks = selection.index["task"].to_pylist()
-    agents = selection.index["agent"].to_pylist()
-    groups: dict[tuple[str, str, str], list[int]] = defaultdict(list)
-    for row in selection.kept:
-        groups[tasks[row], agents[row], selection.splits[row]].append(row)
-    return groups
-
-
-def _donors_of(job: Job, selection: Selection, number: int) -> dict[str, tuple[str, ...]]:
-    ids = selection.index["episode_id"].to_pylist()
-    found: dict[str, tuple[str, ...]] = {}
-    for rows in _groups(selection).values():
-        members = [ids[row] for row in rows]
-        found |= donors(job.config.seed, selection.dataset, number, members)
-    return found
-
-
 def _lonely(job: Job, selection: Selection) -> list[str]:
-    alone = sum(len(rows) == 1 for rows in _groups(selection).values())
+    alone = sum(len(rows) == 1 for rows in lending_groups(selection).values())
     if not alone or not job.config.prompt.probability:
         return []
     return [
@@ -284,7 +206,7 @@ def _lonely(job: Job, selection: Selection) -> list[str]:
 
 def _sizes(
     job: Job, selection: Selection, lenders: Mapping[str, tuple[str, ...]], number: int
-) -> dict[int, _Size]:
+) -> dict[int, EpisodeSize]:
     """For each kept row, what its windows of one pass hold."""
     rule, seed = window_rule(job), job.config.seed
     columns = selection.index.select(["episode_id", "steps", "tokens", "image_tokens"]).to_pydict()
@@ -311,59 +233,12 @@ def _sizes(
         own = sum(window.stop - window.start for window in cut)
         lent = sum(window.prompt.length for window in cut)
         share = columns["image_tokens"][row] / columns["tokens"][row]
-        found[row] = _Size(len(cut), own + lent, (own + lent) * share)
+        found[row] = EpisodeSize(len(cut), own + lent, (own + lent) * share)
     return found
 
 
-def _deal(
-    job: Job,
-    selection: Selection,
-    split: str,
-    number: int,
-    rows: Sequence[int],
-    sizes: Mapping[int, _Size],
-) -> list[_Unit]:
-    """Pieces in a seeded order, dealt out to units of about `shard_size`."""
-    if not rows:
-        return []
-    length, shard_size = job.config.sequence.length, job.config.output.shard_size
-    weights = {row: sizes[row].bytes(length) for row in rows}
-    columns = selection.index.select(["file", "record", "size"]).to_pydict()
-    pieces: list[list[int]] = []
-    piece_output = piece_input = 0.0
-    for row in rows:
-        new = (
-            not pieces
-            or columns["file"][row] != columns["file"][pieces[-1][-1]]
-            or piece_output >= shard_size / PIECES_PER_UNIT
-            or piece_input + columns["size"][row] > LARGEST_PIECE
-        )
-        if new:
-            pieces.append([])
-            piece_output = piece_input = 0.0
-        pieces[-1].append(row)
-        piece_output += weights[row]
-        piece_input += columns["size"][row]
-
-    def order(piece: Sequence[int]) -> bytes:
-        first = piece[0]
-        names = (columns["file"][first], columns["record"][first])
-        return draws.sort_key(job.config.seed, "pieces", selection.dataset, split, number, *names)
-
-    pieces.sort(key=order)
-    outputs = np.array([sum(weights[row] for row in piece) for piece in pieces])
-    count = max(1, round(float(outputs.sum()) / shard_size))
-    middles = np.cumsum(outputs) - outputs / 2
-    target = float(outputs.sum()) / count
-    dealt: dict[int, list[int]] = defaultdict(list)
-    for piece, middle in zip(pieces, middles, strict=True):
-        dealt[min(count - 1, int(middle / target))] += piece
-    # A piece larger than a shard leaves gaps in the numbers; only their order matters.
-    return [_Unit(selection.dataset, split, number, dealt[unit]) for unit in sorted(dealt)]
-
-
 def _task_rows(
-    selection: Selection, sizes: Mapping[int, Mapping[int, _Size]], length: int
+    selection: Selection, sizes: Mapping[int, Mapping[int, EpisodeSize]], length: int
 ) -> list[dict[str, Any]]:
     tasks = selection.index["task"].to_pylist()
     sums: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
@@ -391,51 +266,6 @@ def _task_rows(
 def _finite(value: float) -> float | None:
     """JSON knows neither NaN nor infinities."""
     return value if np.isfinite(value) else None
-
-
-def _tables(
-    units: Sequence[_Unit],
-    selections: Mapping[str, Selection],
-    donor_lists: Mapping[tuple[str, int], Mapping[str, tuple[str, ...]]],
-    shards: Mapping[str, int],
-) -> Iterator[pa.Table]:
-    places: dict[str, dict[str, int]] = {
-        name: dict(zip(chosen.index["episode_id"].to_pylist(), range(len(chosen.index)), strict=True))
-        for name, chosen in selections.items()
-    }
-    locators = {
-        name: chosen.index.select(
-            ["file", "record", "offset", "size", "crc", "episode_id", "task", "agent"]
-            + ["tokens", "steps"]
-        ).to_pydict()
-        for name, chosen in selections.items()
-    }
-    next_shard: dict[str, int] = defaultdict(int)
-    for number, unit in enumerate(units):
-        columns = locators[unit.dataset]
-        lenders = donor_lists[unit.dataset, unit.pass_number]
-        key = f"{unit.dataset}/{unit.split}"
-        rows = []
-        for row in unit.rows:
-            chosen = [places[unit.dataset][name] for name in lenders[columns["episode_id"][row]]]
-            rows.append(
-                {
-                    "unit": number,
-                    "dataset": unit.dataset,
-                    "split": unit.split,
-                    "pass": unit.pass_number,
-                    "shard": next_shard[key],
-                    "shards": shards[key],
-                    "donors": [{f.name: columns[f.name][donor] for f in _DONOR} for donor in chosen],
-                }
-                | {
-                    name: columns[name][row]
-                    for name in UNIT_SCHEMA.names
-                    if name in columns
-                }
-            )
-        next_shard[key] += 1
-        yield pa.Table.from_pylist(rows, schema=UNIT_SCHEMA)
 
 
 def check_same_build(output: str, stored: str, wanted: str) -> None:
@@ -471,10 +301,3 @@ _DECISION_SCHEMA = pa.schema(
         ("decision", pa.string()),
     ]
 )
-
-
-def write_units(sink: Any, tables: Sequence[pa.Table]) -> None:
-    """Writes a plan file: one row group for each unit."""
-    with pq.ParquetWriter(sink, UNIT_SCHEMA) as writer:
-        for table in tables:
-            writer.write_table(table, row_group_size=max(1, len(table)))

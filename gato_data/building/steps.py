@@ -1,6 +1,6 @@
 """The steps of a build as plain functions; who calls the middle ones, and where, is a runner's job.
 
-    open_datasets -> (index every file) -> plan -> (build every unit) -> complete
+open_datasets -> (index every file) -> plan -> (build every unit) -> complete
 """
 
 import json
@@ -16,17 +16,16 @@ from gato_data.building.context import DatasetContext, Job, load_text, open_cont
 from gato_data.building.index import IndexedFile, read_index
 from gato_data.building.manifest import finish, quarantine_rows, write_quarantine
 from gato_data.building.plan import (
-    UNITS_PER_FILE,
     Plan,
     check_same_build,
     decision_table,
     fingerprint,
     make_plan,
     request_digest,
-    write_units,
 )
 from gato_data.building.publish import finished_units, remove_temporary_files
 from gato_data.building.selection import check_quarantine, select
+from gato_data.building.units import UNITS_PER_FILE, plan_file, write_units
 from gato_data.errors import GatoDataError
 from gato_data.storage import files
 
@@ -79,9 +78,9 @@ def plan(job: Job, contexts: Mapping[str, DatasetContext], indexed: Indexed) -> 
     made, tables = make_plan(job, list(contexts.values()), indexed, selections)
     number = 0
     while group := list(islice(tables, UNITS_PER_FILE)):
-        path = files.join(job.output, "plan", f"units-{number:05d}.parquet")
+        path, _ = plan_file(job.output, number)
         files.publish(path, lambda sink, group=group: write_units(sink, group))  # type: ignore[misc]
-        number += 1
+        number += UNITS_PER_FILE
     for name, table in {
         "episodes": decision_table(selections),
         "tasks": pa.Table.from_pylist(list(made.tasks)),

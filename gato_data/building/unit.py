@@ -12,11 +12,11 @@ from functools import cached_property
 from typing import Any, BinaryIO
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from gato_data.building.context import DatasetContext, Job
-from gato_data.building.plan import UNITS_PER_FILE, window_rule
-from gato_data.building.publish import Sidecar, publish_sidecar, read_sidecar
+from gato_data.building.plan import window_rule
+from gato_data.building.publish import Sidecar, publish_sidecar
+from gato_data.building.units import read_unit
 from gato_data.config import PromptConfig
 from gato_data.errors import ContentError, GatoDataError
 from gato_data.records import digest, shards, tfrecord
@@ -48,20 +48,6 @@ class _Found:
     counts: Counter[str] = field(default_factory=Counter)
 
 
-def plan_file(output: str, unit: int) -> tuple[str, int]:
-    """The plan file that holds a unit, and its row group there."""
-    number, group = divmod(unit, UNITS_PER_FILE)
-    return files.join(output, "plan", f"units-{number:05d}.parquet"), group
-
-
-def read_unit(output: str, unit: int) -> list[dict[str, Any]]:
-    """The rows of a unit, in reading order."""
-    path, group = plan_file(output, unit)
-    with files.open_read(path) as file:
-        rows: list[dict[str, Any]] = pq.ParquetFile(file).read_row_group(group).to_pylist()
-    return rows
-
-
 def dataset_folder(dataset: str) -> str:
     """Folder of a data set's shards in the output directory."""
     return f"data/{dataset}/{VERSION_FOLDER}"
@@ -89,13 +75,7 @@ def build_unit(
     return sidecar
 
 
-def is_finished(job: Job, fingerprint: str, unit: int) -> bool:
-    return read_sidecar(job.output, unit, fingerprint) is not None
-
-
-def read_records(
-    context: DatasetContext, rows: Sequence[Row]
-) -> Iterator[tuple[Row, bytes]]:
+def read_records(context: DatasetContext, rows: Sequence[Row]) -> Iterator[tuple[Row, bytes]]:
     """The payloads of the rows; neighbours in a file are read together.
 
     Raises:
@@ -113,7 +93,8 @@ def read_records(
         ):
             end = rows[stop]["offset"] + rows[stop]["size"]
             stop += 1
-        data = files.read_range(context.file_path(first["file"]), first["offset"], end - first["offset"])
+        path, size = context.file_path(first["file"]), end - first["offset"]
+        data = files.read_range(path, first["offset"], size)
         for row in rows[start:stop]:
             begin = row["offset"] - first["offset"]
             yield row, _payload(context, row, data[begin : begin + row["size"]])
@@ -271,9 +252,7 @@ def _write(
                 yield batch
 
         length, dtype = config.sequence.length, context.vocabulary.dtype
-        offsets.append(
-            shards.write_shard(measured, batches(), length, dtype, config.output.format)
-        )
+        offsets.append(shards.write_shard(measured, batches(), length, dtype, config.output.format))
 
     files.publish(files.join(job.output, path), write)
     if offsets[0] is not None:

@@ -74,12 +74,13 @@ def record(
         nonlocal unfinished
         for index in range(episodes):
             episode = roll_out(made, environment, seed=seed, index=index, noise=noise)
-            yield episode
+            # Before the yield: nobody comes back to a generator for what follows its last one.
             steps.append(len(episode.actions))
             returns.append(episode.total_reward)
             unfinished += episode.gave_up
             if progress is not None:
                 progress(index + 1)
+            yield episode
 
     writer.write_dataset(path, name, made, environment, seed, recorded(), episodes)
     return RecordingSummary(

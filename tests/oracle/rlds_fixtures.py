@@ -53,7 +53,7 @@ def write_rlds(
         path = os.path.join(directory, f"{name}-{split}.tfrecord-{shard:05d}-of-{shards:05d}")
         with tf.io.TFRecordWriter(path) as writer:
             for episode in episodes[bounds[shard] : bounds[shard + 1]]:
-                data = declared.serialize_example(declared.encode_example(episode))
+                data = declared.serialize_example(episode)
                 writer.write(data)
                 size += len(data)
     template = tfds.core.ShardedFileTemplate(

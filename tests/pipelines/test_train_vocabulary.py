@@ -1,6 +1,5 @@
 """The vocabulary: its pieces, its sizes, and that equal text gives equal bytes."""
 
-import itertools
 import random
 import shutil
 import subprocess
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 
 from gato_data.errors import UsageError
 from gato_data.tokenizers.text import TextTokenizer
+from pipelines.corpora import find_sources
 from pipelines.train_vocabulary import (
     MAX_TEXT_BYTES,
     SentenceSample,
@@ -57,46 +57,51 @@ def train(output, size, *corpora):
     return summary, output.read_bytes()
 
 
+def sample(sentences, max_bytes):
+    found = SentenceSample(max_bytes)
+    for sentence in sentences:
+        found.add(sentence)
+    return found
+
+
 def possible(path):
-    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line]
-    return possible_sizes(
-        [(line, len(list(same))) for line, same in itertools.groupby(sorted(lines))]
-    )
+    (source,) = find_sources([str(path)])
+    return possible_sizes(sample(source.sentences(), 1 << 30).chosen())
 
 
 # The model.
 
 
 def test_summary_and_model_agree(corpus, tmp_path):
-    summary, model = train(tmp_path / "m.model", 320, corpus)
+    summary, model = train(tmp_path / "m.model", 300, corpus)
     tokenizer = TextTokenizer.from_bytes(model)
-    assert (summary.pieces, tokenizer.size) == (320, 320)
+    assert (summary.pieces, tokenizer.size) == (300, 300)
     assert summary.digest == tokenizer.digest
     assert summary.sentences == summary.trained_sentences == 300
     assert summary.bytes == corpus.stat().st_size - 299  # without the ends of lines
     assert describe(summary, "m.model").startswith(
-        "m.model: 320 pieces from 300 sentences (0.0 MB)"
+        "m.model: 300 pieces from 300 sentences (0.0 MB)"
     )
     assert "chosen" not in describe(summary, "m.model")
 
 
 def test_special_pieces_come_first_and_no_other_exists(corpus, tmp_path):
-    _, model = train(tmp_path / "m.model", 320, corpus)
+    _, model = train(tmp_path / "m.model", 300, corpus)
     processor = sentencepiece.SentencePieceProcessor(model_proto=model)
-    pieces = [processor.id_to_piece(i) for i in range(320)]
+    pieces = [processor.id_to_piece(i) for i in range(300)]
     assert pieces[:2] == ["<unk>", "</s>"]
     assert pieces[2:258] == [f"<0x{value:02X}>" for value in range(256)]
-    assert not any(processor.is_control(i) or processor.is_byte(i) for i in range(258, 320))
+    assert not any(processor.is_control(i) or processor.is_byte(i) for i in range(258, 300))
     assert processor.eos_id() == 1
     assert processor.bos_id() == processor.pad_id() == -1
 
 
 def test_frequent_words_are_pieces(corpus, tmp_path):
-    _, model = train(tmp_path / "m.model", 330, corpus)
+    _, model = train(tmp_path / "m.model", 300, corpus)
     processor = sentencepiece.SentencePieceProcessor(model_proto=model)
-    assert processor.encode("go to the yellow wheelbarrow", return_type=str) == [
-        "go", "▁to", "▁the", "▁yellow", "▁wheelbarrow",
-    ]  # fmt: skip
+    for word in ("the", "ball", "key", "wheelbarrow", "lighthouse"):
+        assert not processor.is_unknown(processor.piece_to_id(f"▁{word}")), word
+    assert processor.encode("the wheelbarrow", return_type=str)[-1] == "▁wheelbarrow"
 
 
 @settings(max_examples=200, deadline=None)
@@ -112,7 +117,7 @@ def tokenizer(tmp_path_factory):
         [*missions(), "    def f():", "\t\ttab  ", "naïve café 日本語 \u2581 </s> <unk>"]
     )
     (folder / "text.txt").write_text(text, encoding="utf-8")
-    train_vocabulary([str(folder)], str(folder / "m.model"), 340)
+    train_vocabulary([str(folder)], str(folder / "m.model"), 300)
     return TextTokenizer.load(str(folder / "m.model"))
 
 
@@ -125,7 +130,7 @@ def test_order_of_corpora_and_cuts_into_files_do_not_matter(corpus, tmp_path):
     first.write_text("\n".join(lines[170:]) + "\n")
     second.write_text("\n".join(reversed(lines[:170])))
     models = {
-        train(tmp_path / name, 320, *corpora)[1]
+        train(tmp_path / name, 300, *corpora)[1]
         for name, corpora in {
             "whole": [corpus],
             "again": [corpus],
@@ -139,10 +144,10 @@ def test_order_of_corpora_and_cuts_into_files_do_not_matter(corpus, tmp_path):
 def test_more_or_other_text_gives_another_model(corpus, tmp_path):
     other = tmp_path / "other.txt"
     other.write_text("\n".join(missions(seed=1)))
-    assert train(tmp_path / "a", 320, corpus)[1] != train(tmp_path / "b", 320, other)[1]
+    assert train(tmp_path / "a", 300, corpus)[1] != train(tmp_path / "b", 300, other)[1]
     twice = tmp_path / "twice.txt"
     twice.write_text(corpus.read_text() + "\ngo to the red ball" * 200)
-    assert train(tmp_path / "a", 320, corpus)[1] != train(tmp_path / "c", 320, twice)[1]
+    assert train(tmp_path / "a", 300, corpus)[1] != train(tmp_path / "c", 300, twice)[1]
 
 
 def test_repeated_steps_of_an_episode_do_not_change_the_model(tmp_path):
@@ -151,18 +156,18 @@ def test_repeated_steps_of_an_episode_do_not_change_the_model(tmp_path):
     # The first episode is long, and the records lie in other files.
     records = [episode([text] * (500 if text is texts[0] else 2)) for text in texts]
     long = write_dataset(tmp_path / "long", EPISODE, records[::-1], shards=3)
-    assert train(tmp_path / "a", 310, short)[1] == train(tmp_path / "b", 310, long)[1]
+    assert train(tmp_path / "a", 300, short)[1] == train(tmp_path / "b", 300, long)[1]
     lines = tmp_path / "lines.txt"
     lines.write_text("\n".join(texts))
-    assert train(tmp_path / "a", 310, short)[1] == train(tmp_path / "c", 310, lines)[1]
+    assert train(tmp_path / "a", 300, short)[1] == train(tmp_path / "c", 300, lines)[1]
 
 
 def test_no_path_of_this_machine_is_in_the_model(corpus, tmp_path):
-    _, model = train(tmp_path / "m.model", 320, corpus)
+    _, model = train(tmp_path / "m.model", 300, corpus)
     moved = tmp_path / "elsewhere"
     moved.mkdir()
     shutil.copy(corpus, moved / "renamed.txt")
-    assert train(moved / "n.model", 320, moved / "renamed.txt")[1] == model
+    assert train(moved / "n.model", 300, moved / "renamed.txt")[1] == model
     for trace in (str(tmp_path), "missions", "m.model", "tmp"):
         assert trace.encode() not in model
 
@@ -170,8 +175,8 @@ def test_no_path_of_this_machine_is_in_the_model(corpus, tmp_path):
 def test_the_number_of_cores_does_not_change_the_model(corpus, tmp_path):
     if not shutil.which("taskset"):
         pytest.skip("taskset is not there")
-    _, model = train(tmp_path / "many.model", 320, corpus)
-    command = [sys.executable, "-m", "pipelines.train_vocabulary", str(corpus), "--size", "320"]
+    _, model = train(tmp_path / "many.model", 300, corpus)
+    command = [sys.executable, "-m", "pipelines.train_vocabulary", str(corpus), "--size", "300"]
     output = tmp_path / "one.model"
     subprocess.run(
         ["taskset", "-c", "0", *command, "--output", str(output)], check=True, cwd=ROOT, timeout=60
@@ -243,7 +248,7 @@ def test_an_empty_corpus_is_refused(tmp_path, data):
 
 def test_a_directory_as_output_is_refused(corpus, tmp_path):
     with pytest.raises(UsageError, match="is a directory"):
-        train_vocabulary([str(corpus)], str(tmp_path), 320)
+        train_vocabulary([str(corpus)], str(tmp_path), 300)
 
 
 # Real text.
@@ -272,13 +277,6 @@ def test_prose_and_robot_instructions_together(tmp_path):
 
 
 # Too much text.
-
-
-def sample(sentences, max_bytes):
-    found = SentenceSample(max_bytes)
-    for sentence in sentences:
-        found.add(sentence)
-    return found
 
 
 def test_all_text_is_kept_while_it_fits():
@@ -311,12 +309,12 @@ def test_a_sample_does_not_depend_on_the_order(sentences, max_bytes, draw):
 
 
 def test_a_sampled_corpus_says_so(corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr("pipelines.train_vocabulary.MAX_TEXT_BYTES", 1 << 14)
-    assert MAX_TEXT_BYTES > 1 << 14
+    monkeypatch.setattr("pipelines.train_vocabulary.MAX_TEXT_BYTES", 1 << 13)
+    assert MAX_TEXT_BYTES > 1 << 13
     lines = corpus.read_text().splitlines()
     summary, model = train(tmp_path / "a.model", 300, corpus)
     assert summary.sentences == 300
-    assert 100 < summary.trained_sentences < 300
+    assert 50 < summary.trained_sentences < 150
     assert f"Trained on {summary.trained_sentences} of them, chosen by hash" in describe(
         summary, ""
     )
@@ -329,13 +327,13 @@ def test_a_sampled_corpus_says_so(corpus, tmp_path, monkeypatch):
 
 def test_the_command_trains_quietly(corpus, tmp_path):
     output = tmp_path / "deep" / "m.model"
-    command = [sys.executable, "-m", "pipelines.train_vocabulary", str(corpus), "--size", "320"]
+    command = [sys.executable, "-m", "pipelines.train_vocabulary", str(corpus), "--size", "300"]
     done = subprocess.run(
         [*command, "--output", str(output)], cwd=ROOT, capture_output=True, text=True, timeout=60
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith(f"{output}: 320 pieces from 300 sentences")
-    assert TextTokenizer.load(str(output)).size == 320
+    assert done.stdout.startswith(f"{output}: 300 pieces from 300 sentences")
+    assert TextTokenizer.load(str(output)).size == 300
     assert [path.name for path in output.parent.iterdir()] == ["m.model"]
 
 

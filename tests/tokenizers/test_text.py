@@ -113,7 +113,7 @@ def test_decode_takes_any_integers_and_skips_the_end_of_text(tokenizer):
         assert tokenizer.decode(given_ids) == "lazy dog"
     assert tokenizer.decode([*ids, tokenizer.end_of_text]) == "lazy dog"
     assert tokenizer.decode([]) == ""
-    assert tokenizer.decode(tokenizer.encode("é")[:1]) == "\ufffd"
+    assert tokenizer.decode(tokenizer.encode("😀")[:1]) == "\ufffd"
 
 
 @pytest.mark.parametrize("wrong", [-1, 300, 33_024])
@@ -176,7 +176,7 @@ def test_a_model_with_too_many_pieces_is_refused(tmp_path):
     large = model(**EXACT | {"vocab_size": 32_001}, user_defined_symbols=[*symbols, "one"])
     path = tmp_path / "large.model"
     path.write_bytes(large)
-    with pytest.raises(UsageError, match=r"large\.model: the model has 30001 pieces.*--size 32000"):
+    with pytest.raises(UsageError, match=r"large\.model: the model has 32001 pieces.*--size 32000"):
         TextTokenizer.load(str(path))
 
 

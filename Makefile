@@ -1,0 +1,52 @@
+# `make help` lists the targets. Each one makes the virtual environment it needs in .venv.
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3,$(if $(shell command -v $(name)),$(name))))
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := demo
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+
+.PHONY: help demo test test-slow lint format bench clean
+
+help:  ## Lists the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' || \
+		{ echo "gato-data needs Python 3.11 or 3.12, and $(PYTHON) is another version. Install one, or name it: make PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || \
+		{ echo "$(PYTHON) cannot make virtual environments. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	@echo "Installing into $(VENV), which takes some minutes the first time."
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[build,dev,envs]' --constraint constraints.txt
+	@touch $@
+
+demo: $(VENV)/.ready  ## Records experts, trains a vocabulary, builds sequences, shows them.
+	rm -rf $(DEMO)
+	$(BIN)/gato-data record babyai/GoToLocal babyai/PickupLoc babyai-pixels/GoToRedBall \
+		metaworld/reach-v3 dm_control/lqr-lqr_2_1 \
+		--output $(DEMO)/data --episodes 50 --seed 1 --noise 0.5
+	$(BIN)/gato-data vocab README.md $(DEMO)/data/*/1.0.0 --output $(DEMO)/text.model --size 700
+	$(BIN)/gato-data build configs/demo.yaml --output $(DEMO)/out
+	$(BIN)/gato-data verify $(DEMO)/out
+	$(BIN)/gato-data inspect $(DEMO)/out --dataset babyai_gotolocal --prompted
+
+test: $(VENV)/.ready  ## Runs the tests.
+	$(BIN)/python -m pytest -q -m "not slow"
+
+test-slow: $(VENV)/.ready  ## Runs the proofs that take minutes: memory, kill -9 and resume.
+	$(BIN)/python -m pytest -q -m slow
+
+lint: $(VENV)/.ready  ## Checks style and types.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.ready  ## Formats the code.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.ready  ## Measures speed; prints rates and ratios of one run.
+	$(BIN)/python -m benchmarks.build_speed
+
+clean:  ## Removes the virtual environment and the demo.
+	rm -rf $(VENV) $(DEMO) build *.egg-info

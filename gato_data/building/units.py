@@ -1,0 +1,209 @@
+"""Units: pieces of the input dealt out to shards, and the rows that tell a worker what to read.
+
+A unit is a seeded list of pieces, a piece a run of kept episodes of one input file. Pieces of all
+input files are shuffled before they are dealt out, so that input sorted by task still gives mixed
+shards. Every pass deals anew. Units order sequences; they never change one.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gato_data.building.context import Job
+from gato_data.building.index import INDEX_SCHEMA
+from gato_data.building.selection import Selection
+from gato_data.sequencing import draws
+from gato_data.sequencing.prompts import donors
+from gato_data.sequencing.sequences import PATCH_BYTES, TOKEN_FIELDS
+from gato_data.storage import files
+
+# A unit of at least this many pieces is well mixed.
+PIECES_PER_UNIT = 16
+# Input read at once: small beside a worker's memory.
+LARGEST_PIECE = 64 << 20
+# Units in one plan file, one row group each: bounds the footer that a worker has to read.
+UNITS_PER_FILE = 1000
+_DONOR = pa.struct(
+    [
+        ("file", pa.string()),
+        ("offset", pa.int64()),
+        ("size", pa.int64()),
+        ("crc", pa.uint32()),
+        ("episode_id", pa.string()),
+        ("tokens", pa.int64()),
+        ("steps", pa.int64()),
+    ]
+)
+_DONOR_NAMES = [field.name for field in _DONOR]
+UNIT_SCHEMA = pa.schema(
+    [
+        ("unit", pa.int64()),
+        ("dataset", pa.string()),
+        ("split", pa.string()),
+        ("pass", pa.int32()),
+        ("shard", pa.int64()),
+        ("shards", pa.int64()),
+        ("file", pa.string()),
+        ("record", pa.int64()),
+        ("offset", pa.int64()),
+        ("size", pa.int64()),
+        ("crc", pa.uint32()),
+        ("episode_id", pa.string()),
+        ("task", pa.string()),
+        ("agent", pa.string()),
+        ("donors", pa.list_(_DONOR)),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class EpisodeSize:
+    """What one episode gives in one pass."""
+
+    sequences: int
+    tokens: int
+    image_tokens: float
+
+    def bytes(self, length: int) -> float:
+        per_token = sum(dtype.itemsize for dtype in TOKEN_FIELDS.values())
+        return self.sequences * length * per_token + self.image_tokens * (PATCH_BYTES + 4)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Rows of the index that make one shard, in reading order."""
+
+    dataset: str
+    split: str
+    pass_number: int
+    rows: Sequence[int]
+
+
+def lending_groups(selection: Selection) -> dict[tuple[str, str, str], list[int]]:
+    """Kept rows by (task, agent, split): the groups that lend each other prompts."""
+    tasks = selection.index["task"].to_pylist()
+    agents = selection.index["agent"].to_pylist()
+    groups: dict[tuple[str, str, str], list[int]] = defaultdict(list)
+    for row in selection.kept:
+        groups[tasks[row], agents[row], selection.splits[row]].append(row)
+    return groups
+
+
+def donors_of(job: Job, selection: Selection, number: int) -> dict[str, tuple[str, ...]]:
+    ids = selection.index["episode_id"].to_pylist()
+    found: dict[str, tuple[str, ...]] = {}
+    for rows in lending_groups(selection).values():
+        members = [ids[row] for row in rows]
+        found |= donors(job.config.seed, selection.dataset, number, members)
+    return found
+
+
+def deal(
+    job: Job,
+    selection: Selection,
+    split: str,
+    number: int,
+    rows: Sequence[int],
+    sizes: Mapping[int, EpisodeSize],
+) -> list[Unit]:
+    """Pieces in a seeded order, dealt out to units of about `shard_size`."""
+    if not rows:
+        return []
+    length, shard_size = job.config.sequence.length, job.config.output.shard_size
+    weights = {row: sizes[row].bytes(length) for row in rows}
+    columns = selection.index.select(["file", "record", "size"]).to_pydict()
+    pieces: list[list[int]] = []
+    piece_output = piece_input = 0.0
+    for row in rows:
+        new = (
+            not pieces
+            or columns["file"][row] != columns["file"][pieces[-1][-1]]
+            or piece_output >= shard_size / PIECES_PER_UNIT
+            or piece_input + columns["size"][row] > LARGEST_PIECE
+        )
+        if new:
+            pieces.append([])
+            piece_output = piece_input = 0.0
+        pieces[-1].append(row)
+        piece_output += weights[row]
+        piece_input += columns["size"][row]
+
+    def order(piece: Sequence[int]) -> bytes:
+        first = piece[0]
+        names = (columns["file"][first], columns["record"][first])
+        return draws.sort_key(job.config.seed, "pieces", selection.dataset, split, number, *names)
+
+    pieces.sort(key=order)
+    outputs = np.array([sum(weights[row] for row in piece) for piece in pieces])
+    count = max(1, round(float(outputs.sum()) / shard_size))
+    middles = np.cumsum(outputs) - outputs / 2
+    target = float(outputs.sum()) / count
+    dealt: dict[int, list[int]] = defaultdict(list)
+    for piece, middle in zip(pieces, middles, strict=True):
+        dealt[min(count - 1, int(middle / target))] += piece
+    # A piece larger than a shard leaves gaps in the numbers; only their order matters.
+    return [Unit(selection.dataset, split, number, dealt[unit]) for unit in sorted(dealt)]
+
+
+def unit_tables(
+    units: Sequence[Unit],
+    selections: Mapping[str, Selection],
+    donor_lists: Mapping[tuple[str, int], Mapping[str, tuple[str, ...]]],
+    shards: Mapping[str, int],
+) -> Iterator[pa.Table]:
+    needed = [name for name in INDEX_SCHEMA.names if name in {*UNIT_SCHEMA.names, *_DONOR_NAMES}]
+    locators = {name: x.index.select(needed).to_pydict() for name, x in selections.items()}
+    places = {
+        name: {episode: row for row, episode in enumerate(columns["episode_id"])}
+        for name, columns in locators.items()
+    }
+    next_shard: dict[str, int] = defaultdict(int)
+    for number, unit in enumerate(units):
+        columns = locators[unit.dataset]
+        lenders = donor_lists[unit.dataset, unit.pass_number]
+        key = f"{unit.dataset}/{unit.split}"
+        rows = []
+        for row in unit.rows:
+            chosen = [places[unit.dataset][name] for name in lenders[columns["episode_id"][row]]]
+            rows.append(
+                {
+                    "unit": number,
+                    "dataset": unit.dataset,
+                    "split": unit.split,
+                    "pass": unit.pass_number,
+                    "shard": next_shard[key],
+                    "shards": shards[key],
+                    "donors": [
+                        {key: columns[key][donor] for key in _DONOR_NAMES} for donor in chosen
+                    ],
+                }
+                | {name: columns[name][row] for name in UNIT_SCHEMA.names if name in columns}
+            )
+        next_shard[key] += 1
+        yield pa.Table.from_pylist(rows, schema=UNIT_SCHEMA)
+
+
+def plan_file(output: str, unit: int) -> tuple[str, int]:
+    """The plan file that holds a unit, and its row group there."""
+    number, group = divmod(unit, UNITS_PER_FILE)
+    return files.join(output, "plan", f"units-{number:05d}.parquet"), group
+
+
+def read_unit(output: str, unit: int) -> list[dict[str, Any]]:
+    """The rows of a unit, in reading order."""
+    path, group = plan_file(output, unit)
+    with files.open_read(path) as file:
+        rows: list[dict[str, Any]] = pq.ParquetFile(file).read_row_group(group).to_pylist()
+    return rows
+
+
+def write_units(sink: Any, tables: Sequence[pa.Table]) -> None:
+    """Writes a plan file: one row group for each unit."""
+    with pq.ParquetWriter(sink, UNIT_SCHEMA) as writer:
+        for table in tables:
+            writer.write_table(table, row_group_size=max(1, len(table)))
