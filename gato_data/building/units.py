@@ -159,8 +159,8 @@ def unit_tables(
     needed = [name for name in INDEX_SCHEMA.names if name in {*UNIT_SCHEMA.names, *_DONOR_NAMES}]
     locators = {name: x.index.select(needed).to_pydict() for name, x in selections.items()}
     places = {
-        name: {episode: row for row, episode in enumerate(columns["episode_id"])}
-        for name, columns in locators.items()
+        name: {locators[name]["episode_id"][row]: row for row in selection.kept}
+        for name, selection in selections.items()
     }
     next_shard: dict[str, int] = defaultdict(int)
     for number, unit in enumerate(units):

@@ -20,6 +20,7 @@ from gato_data.records import arrow, shards, tfrecord
 from gato_data.records.schema import check_version
 from gato_data.sequencing.sequences import (
     PATCH_FIELDS,
+    SCALAR_FIELDS,
     TOKEN_FIELDS,
     TokenSequences,
 )
@@ -34,7 +35,7 @@ class Shard(Protocol):
     def __len__(self) -> int: ...
 
     def views(self, row: int, names: Iterable[str]) -> Views:
-        """Some fields of one record, read-only: token fields [L], patch fields [n, width]."""
+        """Some fields of one record, read-only: [L], of patches [n, width], of scalars [1]."""
 
     def sequence(self, row: int) -> TokenSequences:
         """All of one record, as a batch of one."""
@@ -50,32 +51,35 @@ class ArrowShard:
           GatoDataError: the file is damaged, or its records are not as the manifest says.
           UsageError: its records have a higher major version.
         """
-        self._path = path
-        self._length = length
-        self._dtypes = TOKEN_FIELDS | {"tokens": np.dtype(token_dtype)}
+        dtypes = TOKEN_FIELDS | {"tokens": np.dtype(token_dtype)}
+        # Of each field that lies flat: dtype and number of values of one record.
+        self._flat = {name: (dtype, length) for name, dtype in dtypes.items()}
+        self._flat |= {name: (dtype, 1) for name, dtype in SCALAR_FIELDS.items()}
         with pa.memory_map(path) as source:
             # Buffers outlive the file object, so that thousands of shards need no descriptors.
             self._memory = source.read_buffer()
         self._starts = [0]  # first row of each batch, and the end
-        self._messages: list[int] = []
-        self._places: dict[str, list[int]] = {name: [] for name in self._dtypes}
-        self._places |= {name: [] for name in PATCH_FIELDS}
-        self._offsets: dict[str, list[npt.NDArray[np.int32]]] = {name: [] for name in PATCH_FIELDS}
+        self._messages: list[int] = []  # where each batch begins in the file
+        # Of each field and batch: where its values begin; of patch fields also their offsets.
+        self._values: dict[str, list[int]] = {name: [] for name in (*self._flat, *PATCH_FIELDS)}
+        self._offsets: dict[str, list[int]] = {name: [] for name in PATCH_FIELDS}
         try:
-            self._survey()
-        except (pa.ArrowException, ValueError, AttributeError) as error:
+            self._survey(arrow.arrow_schema(length, token_dtype))
+        except (pa.ArrowException, ValueError, KeyError, AttributeError, OSError) as error:
             raise GatoDataError(
-                f"{path}: damaged ({error}). `gato-data verify` says more."
+                f"{path}: damaged, or not as the manifest says ({error}). `gato-data verify` says "
+                "more."
             ) from None
 
-    def _survey(self) -> None:
+    def _survey(self, expected: pa.Schema) -> None:
         source = pa.BufferReader(self._memory)
         reader = pa.ipc.open_stream(source)
         self._schema = reader.schema
         check_version((self._schema.metadata or {}).get(arrow.VERSION_KEY, b"").decode())
-        for field in arrow.arrow_schema(self._length, self._dtypes["tokens"]):
-            if self._schema.field(field.name).type != field.type:
-                raise ValueError(f"{field.name} is {self._schema.field(field.name).type}")
+        for field in expected:
+            found = self._schema.field(field.name).type
+            if found != field.type:
+                raise ValueError(f"{field.name} is {found}, not {field.type}")
         while True:
             position = source.tell()
             try:
@@ -85,12 +89,14 @@ class ArrowShard:
             batch.validate()
             self._messages.append(position)
             self._starts.append(self._starts[-1] + len(batch))
-            for name in self._dtypes:
-                self._places[name].append(self._place(batch.column(name).values))
-            for name in PATCH_FIELDS:
-                lists = batch.column(name)
-                self._places[name].append(self._place(lists.values.values))
-                self._offsets[name].append(lists.offsets.to_numpy())
+            for name, places in self._values.items():
+                column = batch.column(name)
+                if name in TOKEN_FIELDS:
+                    column = column.values
+                elif name in PATCH_FIELDS:
+                    self._offsets[name].append(self._place(column.offsets))
+                    column = column.values.values
+                places.append(self._place(column))
 
     def _place(self, values: pa.Array) -> int:
         """Where the values of a column begin in the file."""
@@ -98,7 +104,7 @@ class ArrowShard:
             return 0
         place = values.buffers()[1].address - self._memory.address
         if not 0 <= place <= self._memory.size - values.nbytes:
-            raise ValueError("the buffers are compressed, which cannot be mapped")
+            raise ValueError("its buffers are compressed, which cannot be mapped")
         return int(place)
 
     def __len__(self) -> int:
@@ -109,16 +115,19 @@ class ArrowShard:
         inner = row - self._starts[batch]
         found = {}
         for name in names:
-            place = self._places[name][batch]
-            if name in self._dtypes:
-                dtype = self._dtypes[name]
-                place += inner * self._length * dtype.itemsize
-                found[name] = np.frombuffer(self._memory, dtype, self._length, place)
+            place = self._values[name][batch]
+            if name in self._flat:
+                dtype, count = self._flat[name]
+                place += inner * count * dtype.itemsize
+                found[name] = np.frombuffer(self._memory, dtype, count, place)
             else:
                 width = PATCH_FIELDS[name]
-                first, stop = self._offsets[name][batch][inner : inner + 2].tolist()
-                count, place = (stop - first) * width, place + first * width
-                found[name] = np.frombuffer(self._memory, np.uint8, count, place).reshape(-1, width)
+                ends = self._offsets[name][batch] + 4 * inner
+                first, stop = np.frombuffer(self._memory, np.int32, 2, ends).tolist()
+                pixels = np.frombuffer(
+                    self._memory, np.uint8, (stop - first) * width, place + first * width
+                )
+                found[name] = pixels.reshape(-1, width)
         return found
 
     def sequence(self, row: int) -> TokenSequences:
@@ -152,11 +161,10 @@ class TfrecordShard:
         return len(self._offsets) - 1
 
     def views(self, row: int, names: Iterable[str]) -> Views:
-        sequence = self.sequence(row)
-        return {
-            name: sequence.fields[name][0] if name in TOKEN_FIELDS else sequence.patch_fields[name]
-            for name in names
-        }
+        found = self.sequence(row)
+        flat = {name: values[0] for name, values in found.fields.items()}
+        known = {**flat, **found.patch_fields, **found.scalars}
+        return {name: known[name] for name in names}
 
     def sequence(self, row: int) -> TokenSequences:
         found = tfrecord.read_records(self._path, self._offsets, row, row + 1)
@@ -199,7 +207,7 @@ class Shards:
         return self.entries[shard], number - self._starts[shard]
 
     def views(self, number: int, names: Iterable[str]) -> Views:
-        """Some fields of a sequence, read-only: token fields [L], patch fields [n, width]."""
+        """Some fields of a sequence, read-only: [L], of patches [n, width], of scalars [1]."""
         shard = bisect_right(self._starts, number) - 1
         return self._shard(shard).views(number - self._starts[shard], names)
 

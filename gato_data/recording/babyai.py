@@ -17,6 +17,7 @@ import numpy as np
 from gato_data.recording.environment import (
     Action,
     Discrete,
+    Field,
     Image,
     Observation,
     Tensor,
@@ -94,7 +95,7 @@ class BabyAI:
         self._id = _ids()[name]
         self._pixels = pixels
         side = VIEW * TILE
-        self.observation: Mapping[str, Tensor | Image | Text] = {
+        self.observation: Mapping[str, Field] = {
             "image": Image(side, side) if pixels else Tensor((VIEW, VIEW, 3), "uint8"),
             "direction": Tensor((), "int64"),
             "mission": Text(),
@@ -108,7 +109,7 @@ class BabyAI:
         with contextlib.redirect_stdout(io.StringIO()):
             observation, _ = self._environment.reset(seed=seed)
         self._bot = BabyAIBot(self._environment)
-        self._bot.stack = _Plan(self._bot.stack)
+        self._bot.stack = self._plan = _Plan(self._bot.stack)
         self._last_action: int | None = None
         self._helps = True
         return self._observe(observation)
@@ -123,7 +124,7 @@ class BabyAI:
 
         if not self._helps:
             return None
-        self._bot.stack.added = 0
+        self._plan.added = 0
         try:
             return np.int64(self._bot.replan(self._last_action))
         # The bot's ways to say that it does not know how to go on; others have not been seen and

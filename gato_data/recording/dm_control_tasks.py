@@ -9,10 +9,9 @@ import numpy as np
 from gato_data.recording.environment import (
     Action,
     Continuous,
-    Image,
+    Field,
     Observation,
     Tensor,
-    Text,
     Transition,
     needs_extra,
 )
@@ -59,7 +58,7 @@ class DmControlLqr:
         _, self._gain, _ = lqr_solver.solve(environment)  # force = gain @ state
         motors, states = self._gain.shape
         self.action = Continuous(motors)
-        self.observation: Mapping[str, Tensor | Image | Text] = {
+        self.observation: Mapping[str, Field] = {
             "position": Tensor((states // 2,), "float32"),
             "velocity": Tensor((states // 2,), "float32"),
         }

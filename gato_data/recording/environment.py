@@ -35,6 +35,9 @@ class Text:
     """An observation field that is a string."""
 
 
+Field = Tensor | Image | Text
+
+
 @dataclass(frozen=True)
 class Discrete:
     """Actions 0 .. count - 1, as np.int64."""
@@ -82,17 +85,19 @@ class Transition:
 
 
 class ExpertEnvironment(Protocol):
-    """An environment that knows an expert for itself.
+    """An environment that knows an expert for itself."""
 
-    Attributes:
-      agent: who the expert is, such as babyai_bot.
-      observation: the fields of an observation.
-      action: the space of the actions.
-    """
+    @property
+    def agent(self) -> str:
+        """Who the expert is, such as babyai_bot."""
 
-    agent: str
-    observation: Mapping[str, Tensor | Image | Text]
-    action: Discrete | Continuous
+    @property
+    def observation(self) -> Mapping[str, Field]:
+        """The fields of an observation."""
+
+    @property
+    def action(self) -> Discrete | Continuous:
+        """The space of the actions."""
 
     def reset(self, seed: int) -> Observation:
         """Starts an episode that depends on `seed` alone, not on the episodes before it."""

@@ -8,10 +8,9 @@ import numpy as np
 from gato_data.recording.environment import (
     Action,
     Discrete,
-    Image,
+    Field,
     Observation,
     Tensor,
-    Text,
     Transition,
     needs_extra,
 )
@@ -44,7 +43,7 @@ class CartPole:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self.observation: Mapping[str, Tensor | Image | Text] = {"state": Tensor((4,), "float32")}
+        self.observation: Mapping[str, Field] = {"state": Tensor((4,), "float32")}
 
     def reset(self, seed: int) -> Observation:
         self._environment = _gymnasium().make(self._name, disable_env_checker=True)

@@ -10,10 +10,9 @@ import numpy as np
 from gato_data.recording.environment import (
     Action,
     Continuous,
-    Image,
+    Field,
     Observation,
     Tensor,
-    Text,
     Transition,
     needs_extra,
 )
@@ -53,9 +52,7 @@ class MetaWorld:
         classes = metaworld.env_dict.ALL_V3_ENVIRONMENTS_GOAL_OBSERVABLE
         self._environment_class = classes[name + _SUFFIX]
         self._policy_class = metaworld.policies.ENV_POLICY_MAP[name]
-        self.observation: Mapping[str, Tensor | Image | Text] = {
-            "state": Tensor((_STATE,), "float32")
-        }
+        self.observation: Mapping[str, Field] = {"state": Tensor((_STATE,), "float32")}
         # Said at every step of some policies, about the clipping above.
         warnings.filterwarnings("ignore", message=r"Constant\(s\) may be too high")
 

@@ -21,8 +21,8 @@ from gato_data.recording.environment import (
     Continuous,
     Discrete,
     ExpertEnvironment,
+    Field,
     Image,
-    Tensor,
     Text,
     needs_extra,
 )
@@ -91,7 +91,7 @@ def write_dataset(
     def payload(episode: Episode) -> bytes:
         example = features.encode_example(_record(environment, episode, task, seed))
         # In sorted order: that of a protocol buffer's map is otherwise anyone's guess.
-        return serializer.get_tf_example(example).SerializeToString(deterministic=True)  # type: ignore[no-any-return]
+        return serializer.get_tf_example(example).SerializeToString(deterministic=True)
 
     remaining = iter(episodes)
     with _folder_published_at(path) as folder:
@@ -164,7 +164,7 @@ def _folder_published_at(path: str) -> Iterator[str]:
 def _features(tfds: Any, environment: ExpertEnvironment) -> Any:
     feature = tfds.features
 
-    def field(spec: Tensor | Image | Text) -> Any:
+    def field(spec: Field) -> Any:
         if isinstance(spec, Text):
             return feature.Text()
         if isinstance(spec, Image):
@@ -209,20 +209,23 @@ def _record(
     T actions make T + 1 steps. Of the last one, `is_last`, only the observation is valid: its
     action, reward and discount are zeros. It `is_terminal` unless the episode was merely cut.
     """
-    length = len(episode.actions)
+    last = len(episode.actions)
+    actions = [*episode.actions, environment.action.zero()]
+    rewards = [*episode.rewards, np.float32(0)]
+    # 1 while there is a future, as seen from the state after the action.
+    discounts = [np.float32(1)] * last + [np.float32(0)]
+    if episode.terminated:
+        discounts[last - 1] = np.float32(0)
     return {
         rlds_fields.STEPS: [
             {
                 rlds_fields.OBSERVATION: observation,
-                rlds_fields.ACTION: environment.action.zero() if t == length else episode.actions[t],
-                rlds_fields.REWARD: np.float32(0) if t == length else episode.rewards[t],
-                # 1 while there is a future, as seen from the state after the action.
-                rlds_fields.DISCOUNT: np.float32(
-                    t < length and not (episode.terminated and t == length - 1)
-                ),
+                rlds_fields.ACTION: actions[t],
+                rlds_fields.REWARD: rewards[t],
+                rlds_fields.DISCOUNT: discounts[t],
                 rlds_fields.IS_FIRST: t == 0,
-                rlds_fields.IS_LAST: t == length,
-                rlds_fields.IS_TERMINAL: t == length and episode.terminated,
+                rlds_fields.IS_LAST: t == last,
+                rlds_fields.IS_TERMINAL: t == last and episode.terminated,
             }
             for t, observation in enumerate(episode.observations)
         ],

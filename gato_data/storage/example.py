@@ -10,13 +10,12 @@ of varints, decoded for all values at once. `tensorflow.train.Example` is the or
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from gato_data.errors import ContentError
-
-Array = npt.NDArray[np.generic]
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 BYTES_LIST, FLOAT_LIST, INT64_LIST = 1, 2, 3
@@ -68,23 +67,7 @@ class Feature:
           ContentError: the feature holds something else, or is damaged.
         """
         self._expect(FLOAT_LIST)
-        parts: list[npt.NDArray[np.float32]] = []
-        position = self.start
-        while position < self.stop:
-            tag, position = _tag(self.buffer, position)
-            if tag == 1 << 3 | _BYTES:
-                start, position = _span(self.buffer, position, self.stop)
-                if (position - start) % 4:
-                    raise ContentError("a packed float list is no multiple of 4 bytes long")
-                parts.append(np.frombuffer(self.buffer, "<f4", (position - start) // 4, start))
-            elif tag == 1 << 3 | _FIXED32:
-                if position + 4 > self.stop:
-                    raise ContentError("a float list ends within a value")
-                parts.append(np.frombuffer(self.buffer, "<f4", 1, position))
-                position += 4
-            else:
-                position = _skip(self.buffer, tag, position, self.stop)
-        return _concatenate(parts, np.float32)
+        return np.frombuffer(self._packed(_FIXED32), "<f4")
 
     def ints(self) -> npt.NDArray[np.int64]:
         """int64 [n].
@@ -93,22 +76,34 @@ class Feature:
           ContentError: the feature holds something else, or is damaged.
         """
         self._expect(INT64_LIST)
-        parts: list[npt.NDArray[np.int64]] = []
+        return decode_varints(np.frombuffer(self._packed(_VARINT), np.uint8))
+
+    def _packed(self, wire: int) -> memoryview:
+        """The numbers as one packed list; a view of the buffer where they are written as one."""
+        buffer = memoryview(self.buffer)
+        merged = bytearray()
+        for start, stop in self._pieces(wire):
+            if wire == _FIXED32:
+                is_cut = (stop - start) % 4 != 0
+            else:
+                is_cut = start < stop and buffer[stop - 1] > 0x7F
+            if is_cut:
+                raise ContentError("a list of numbers ends within a number")
+            if stop == self.stop and not merged:
+                return buffer[start:stop]
+            merged += buffer[start:stop]
+        return memoryview(merged)
+
+    def _pieces(self, wire: int) -> Iterator[tuple[int, int]]:
+        """Where the values lie: packed lists, and values of this wire type written one by one."""
         position = self.start
         while position < self.stop:
-            tag, position = _tag(self.buffer, position)
+            tag, start = _tag(self.buffer, position)
+            position = _skip(self.buffer, tag, start, self.stop)
             if tag == 1 << 3 | _BYTES:
-                start, position = _span(self.buffer, position, self.stop)
-                packed = np.frombuffer(self.buffer, np.uint8, position - start, start)
-                parts.append(decode_varints(packed))
-            elif tag == 1 << 3 | _VARINT:
-                start = position
-                _, position = _varint(self.buffer, position)
-                packed = np.frombuffer(self.buffer, np.uint8, position - start, start)
-                parts.append(decode_varints(packed))
-            else:
-                position = _skip(self.buffer, tag, position, self.stop)
-        return _concatenate(parts, np.int64)
+                yield _span(self.buffer, start, self.stop)
+            elif tag == 1 << 3 | wire:
+                yield start, position
 
     def bytes_column(self) -> BytesColumn:
         """The byte strings, not copied.
@@ -120,20 +115,8 @@ class Feature:
         equal = self._equal_strings()
         if equal is not None:
             return equal
-        starts: list[int] = []
-        lengths: list[int] = []
-        position = self.start
-        while position < self.stop:
-            tag, position = _tag(self.buffer, position)
-            if tag == 1 << 3 | _BYTES:
-                start, position = _span(self.buffer, position, self.stop)
-                starts.append(start)
-                lengths.append(position - start)
-            else:
-                position = _skip(self.buffer, tag, position, self.stop)
-        return BytesColumn(
-            self.buffer, np.array(starts, dtype=np.int64), np.array(lengths, dtype=np.int64)
-        )
+        spans = np.array(list(self._pieces(_BYTES)), np.int64).reshape(-1, 2)
+        return BytesColumn(self.buffer, spans[:, 0], spans[:, 1] - spans[:, 0])
 
     def _equal_strings(self) -> BytesColumn | None:
         """All strings at once where they have one length, as repeated text and raw tensors do."""
@@ -206,6 +189,8 @@ def _entry(buffer: bytes, start: int, stop: int) -> tuple[str, Feature]:
                 raise ContentError("a feature's name is not UTF-8") from None
         elif tag == 2 << 3 | _BYTES:
             inner, position = _span(buffer, position, stop)
+            if feature.kind:
+                raise ContentError("a feature is written in several pieces")
             feature = _feature(buffer, inner, position)
         else:
             position = _skip(buffer, tag, position, stop)
@@ -219,6 +204,9 @@ def _feature(buffer: bytes, start: int, stop: int) -> Feature:
         tag, position = _tag(buffer, position)
         if tag & 7 == _BYTES and tag >> 3 in _KIND_NAMES:
             inner, position = _span(buffer, position, stop)
+            if feature.kind == tag >> 3:
+                # Protocol buffers join such pieces; no writer makes them.
+                raise ContentError("a feature is written in several pieces")
             feature = Feature(buffer, tag >> 3, inner, position)
         else:
             position = _skip(buffer, tag, position, stop)
@@ -263,12 +251,6 @@ def _skip(buffer: bytes, tag: int, position: int, stop: int) -> int:
     if position > stop:
         raise ContentError("the record is no tf.train.Example: a field is longer than its message")
     return position
-
-
-def _concatenate(parts: Sequence[npt.NDArray], dtype: type) -> npt.NDArray:  # type: ignore[type-arg]
-    if len(parts) == 1:
-        return parts[0]
-    return np.concatenate(parts) if parts else np.empty(0, dtype)
 
 
 def decode_varints(packed: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
@@ -321,26 +303,33 @@ def _field(number: int, data: bytes) -> bytes:
     return encode_varint(number << 3 | _BYTES) + encode_varint(len(data)) + data
 
 
-Values = Sequence[bytes] | Sequence[int] | Sequence[float] | npt.NDArray
+Values = Sequence[bytes] | Sequence[int] | Sequence[float] | npt.NDArray[Any]
 
 
 def serialise(features: Mapping[str, Values]) -> bytes:
     """A `tf.train.Example` with its keys in sorted order, so that equal content is equal bytes.
 
     Args:
-      features: by name, a list of byte strings, of integers, or a float array.
+      features: by name, a list of byte strings, of integers, or of floats, or an array. An empty
+        list without a dtype is written as one of byte strings.
     """
     entries = []
     for name in sorted(features):
         values = features[name]
-        first = values[0] if len(values) else b""
-        if isinstance(first, bytes):
-            body = b"".join(_field(1, value) for value in values)  # type: ignore[arg-type]
-            feature = _field(BYTES_LIST, body)
-        elif isinstance(first, (float, np.floating)):
-            feature = _field(FLOAT_LIST, _field(1, np.asarray(values, "<f4").tobytes()))
+        kind = _kind_of(values)
+        if kind == BYTES_LIST:
+            body = b"".join(_field(1, value) for value in values)
+        elif kind == FLOAT_LIST:
+            body = _field(1, np.asarray(values, "<f4").tobytes())
         else:
-            packed = b"".join(encode_varint(int(value)) for value in values)  # type: ignore[arg-type]
-            feature = _field(INT64_LIST, _field(1, packed))
-        entries.append(_field(1, _field(1, name.encode()) + _field(2, feature)))
+            body = _field(1, b"".join(encode_varint(int(value)) for value in values))
+        entries.append(_field(1, _field(1, name.encode()) + _field(2, _field(kind, body))))
     return _field(1, b"".join(entries))
+
+
+def _kind_of(values: Values) -> int:
+    if not isinstance(values, np.ndarray):
+        values = np.asarray([] if not len(values) else values[0], None if len(values) else bytes)
+    return {"f": FLOAT_LIST, "i": INT64_LIST, "u": INT64_LIST, "b": INT64_LIST}.get(
+        values.dtype.kind, BYTES_LIST
+    )

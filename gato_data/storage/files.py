@@ -41,7 +41,7 @@ def parent_of(path: str) -> str:
 
 
 def _filesystem(path: str) -> tuple[Any, str]:
-    return fsspec.core.url_to_fs(path)  # type: ignore[no-any-return]
+    return fsspec.core.url_to_fs(path)
 
 
 def exists(path: str) -> bool:
@@ -84,11 +84,9 @@ def read_bytes(path: str) -> bytes:
 def read_range(path: str, offset: int, size: int) -> bytes:
     """`size` bytes from `offset`; fewer only where the file ends."""
     if not is_remote(path):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            return os.pread(descriptor, size, offset)
-        finally:
-            os.close(descriptor)
+        with open(path, "rb") as file:
+            file.seek(offset)
+            return file.read(size)
     filesystem, inner = _filesystem(path)
     return bytes(filesystem.cat_file(inner, start=offset, end=offset + size))
 

@@ -4,6 +4,7 @@ Both checksums are CRC32C, masked as the format demands, because a CRC computed 
 holds CRCs of its own is weak.
 """
 
+import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ class Record:
 
     @property
     def size(self) -> int:
-        """Bytes in the file, header and footer included."""
+        """Bytes in the file, header and footer included, of a record without a fault."""
         return len(self.payload) + OVERHEAD
 
 
@@ -105,7 +106,11 @@ def scan(file: BinaryIO, max_bytes: int) -> Iterator[Record]:
         if length > max_bytes:
             fault = f"record of {length} bytes is over the limit of {max_bytes}"
             yield Record(number, offset, b"", fault=fault)
-            file.seek(offset + length + OVERHEAD)
+            end = offset + length + OVERHEAD
+            # A file system may refuse to seek far beyond the end, where a length can well point.
+            if end >= file.seek(0, os.SEEK_END):
+                return
+            file.seek(end)
         else:
             payload = file.read(length)
             footer = file.read(_FOOTER.size)
