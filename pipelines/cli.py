@@ -1,6 +1,7 @@
 """The front door: `gato-data VERB`. Each verb imports what it needs when it is called."""
 
 import argparse
+import logging
 import os
 import sys
 import traceback
@@ -21,9 +22,9 @@ _Arguments = argparse.Namespace
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit status: 0 done, 1 failed, 2 wrong usage or config."""
-    _quiet_libraries()
     parser = _parser()
     parsed, rest = parser.parse_known_args(arguments)
+    _quiet_libraries(parsed.debug)
     if rest and not parsed.takes_beam_options:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if any(not option.startswith("--") for option in rest):
@@ -48,10 +49,15 @@ def _paragraph(error: Exception) -> str:
     return str(error)
 
 
-def _quiet_libraries() -> None:
-    # TensorFlow and gRPC write pages of notes about processors and plug-ins.
+def _quiet_libraries(is_debugging: bool) -> None:
+    """Keeps the notes of libraries off the screen; what fails is raised and shown by us."""
+    # TensorFlow and gRPC write pages about processors and plug-ins.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    if not is_debugging:
+        logging.getLogger().setLevel(logging.ERROR)
+        # Beam logs the traceback of every error that it also raises.
+        logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
 
 
 def _parser() -> argparse.ArgumentParser:

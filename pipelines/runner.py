@@ -1,6 +1,5 @@
 """Running a Beam pipeline: options, worker processes, and errors that people can read."""
 
-import logging
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -66,7 +65,6 @@ def run(arguments: Sequence[str], workers: int, construct: Callable[[beam.Pipeli
     Raises:
       GatoDataError: a step failed; carries the worker's own message.
     """
-    logging.getLogger("apache_beam").setLevel(logging.ERROR)
     try:
         pipeline = beam.Pipeline(options=options(arguments, workers))
         construct(pipeline)

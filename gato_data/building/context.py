@@ -9,7 +9,8 @@ from gato_data.errors import ContentError, UsageError
 from gato_data.readers import rlds
 from gato_data.readers.features import DatasetFiles, Leaf, open_dataset
 from gato_data.readers.rlds_fields import IS_LAST, REWARD, step_path
-from gato_data.sequencing.episode import StepLayout, TokenisedEpisode
+from gato_data.sequencing.episode import StepLayout
+from gato_data.sequencing.tokens import TokenisedEpisode
 from gato_data.storage import example, files
 from gato_data.tokenizers.text import TextTokenizer
 from gato_data.vocabulary import Vocabulary

@@ -18,7 +18,8 @@ import xxhash
 from gato_data.building.context import DatasetContext
 from gato_data.errors import ContentError
 from gato_data.readers import rlds
-from gato_data.sequencing.episode import Field, TokenisedEpisode
+from gato_data.sequencing.episode import Field
+from gato_data.sequencing.tokens import TokenisedEpisode
 from gato_data.storage import example, files, framing
 from gato_data.vocabulary import DISCRETE_SIZE, Modality
 

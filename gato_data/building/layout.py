@@ -78,7 +78,7 @@ def _select(where: str, key: str, paths: Iterable[str], leaves: Mapping[str, Lea
     for path in paths:
         inside = [leaf for leaf in leaves.values() if f"{leaf.path}/".startswith(f"{path}/")]
         if not inside:
-            close = difflib.get_close_matches(path, leaves, n=1)
+            close = difflib.get_close_matches(path, _paths(leaves), n=1)
             hint = f"Did you mean {close[0]}? " if close else ""
             raise UsageError(
                 f"{where}: `{key}` names {path}, which no step has. {hint}"
@@ -94,6 +94,12 @@ def _select(where: str, key: str, paths: Iterable[str], leaves: Mapping[str, Lea
                 raise UsageError(f"{where}: `{key}` selects {leaf.path} twice.")
             selected[leaf.path] = leaf
     return list(selected.values())
+
+
+def _paths(leaves: Iterable[str]) -> list[str]:
+    """All paths that select something: the leaves and the groups that hold them."""
+    groups = {path[:place] for path in leaves for place, sign in enumerate(path) if sign == "/"}
+    return sorted({*leaves, *groups})
 
 
 def _ordered(fields: Iterable[Field], sequence: SequenceConfig) -> tuple[Field, ...]:

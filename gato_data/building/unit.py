@@ -22,9 +22,9 @@ from gato_data.errors import ContentError, GatoDataError
 from gato_data.records import digest, shards, tfrecord
 from gato_data.sequencing import draws
 from gato_data.sequencing.assembly import Excerpt, PlannedSequence, assemble, size_in_bytes
-from gato_data.sequencing.episode import EpisodeTokens, TokenisedEpisode
 from gato_data.sequencing.prompts import Prompt
 from gato_data.sequencing.sequences import TokenSequences
+from gato_data.sequencing.tokens import EpisodeTokens, TokenisedEpisode
 from gato_data.sequencing.windows import Steps, windows
 from gato_data.storage import files, framing
 from gato_data.vocabulary import Modality

@@ -110,9 +110,8 @@ class Build:
             path = self.path(shard)
             if files.name_of(path) not in names[files.parent_of(path)]:
                 raise UsageError(
-                    f"{path}: the shard is missing. Copy the directory again, or delete its "
-                    f"{MANIFEST} and run the same `gato-data build` again: it makes what is not "
-                    "there."
+                    f"{path}: the shard is missing. Copy the directory again, or run the same "
+                    "`gato-data build` again: it makes what is not there."
                 )
 
 

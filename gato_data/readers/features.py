@@ -5,16 +5,21 @@ The nested features are flattened to leaves as TFDS flattens them into `tf.train
 """
 
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
+
+import numpy as np
 
 from gato_data.errors import UsageError
 from gato_data.storage import files
 
 TENSOR, TEXT, IMAGE = "tensor", "text", "image"
 UNKNOWN_LENGTH = -1
+# NAME-SPLIT.tfrecord, or NAME-SPLIT.tfrecord-00000-of-00042
+_RECORD_FILE = re.compile(r"-([^-.]+)\.tfrecord(-\d{5,}-of-\d{5,})?$")
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,14 @@ class Leaf:
     encoding: str = "none"
     per_step: bool = False
     obstacle: str | None = None
+
+    @property
+    def record_keys(self) -> tuple[str, ...]:
+        """Where the record may hold the values.
+
+        TFDS writes a sequence within a sequence as if it were ragged, of fixed length or not.
+        """
+        return (self.path, f"{self.path}/ragged_flat_values") if self.repeats else (self.path,)
 
     @property
     def step_shape(self) -> tuple[int | None, ...]:
@@ -81,30 +94,41 @@ def open_dataset(directory: str, split: str) -> DatasetFiles:
       UsageError: no such directory, no features, another format, or no such split.
     """
     leaves = read_features(directory)
-    names = files.list_names(directory, f"*-{split}.*-?????-of-?????")
-    names += files.list_names(directory, f"*-{split}.tfrecord")
-    names = [name for name in names if ".tfrecord" in name]
+    found = files.list_names(directory, f"*-{split}.*")
+    names = [name for name in found if _RECORD_FILE.search(name)]
     if not names:
-        others = files.list_names(directory, "*-?????-of-?????")
-        splits = sorted({name.split(".")[0].rpartition("-")[2] for name in others})
-        raise UsageError(
-            f"{directory}: no TFRecord files of the split '{split}'. "
-            + (f"Splits found: {', '.join(splits)}." if splits else "It holds no record files.")
-        )
+        raise UsageError(f"{directory}: {_without_split(directory, split, found)}")
     _check_complete(directory, names)
     return DatasetFiles(directory, leaves, tuple(names))
 
 
-def _check_complete(directory: str, names: list[str]) -> None:
-    """Refuses a split of which a numbered file is missing: its episodes would vanish in silence."""
-    counts = {name.rpartition("-of-")[2] for name in names if "-of-" in name}
-    for count in counts:
-        members = [name for name in names if name.endswith(f"-of-{count}")]
-        if count.isdigit() and len(members) != int(count):
-            raise UsageError(
-                f"{directory}: {len(members)} of {int(count)} files named like {members[0]} are "
-                "there. Copy the missing ones, or rename the files to what is there."
-            )
+def _without_split(directory: str, split: str, found: Sequence[str]) -> str:
+    """Why there are no record files, and what there is instead."""
+    if found:
+        return f"the split '{split}' is stored as {found[0]}; only TFRecord files can be read."
+    others = {match[1] for match in map(_RECORD_FILE.search, files.list_names(directory)) if match}
+    stated = (
+        f"Splits found: {', '.join(sorted(others))}." if others else "It holds no record files."
+    )
+    return f"no TFRecord files of the split '{split}'. {stated}"
+
+
+def _check_complete(directory: str, names: Sequence[str]) -> None:
+    """Refuses a split of which numbered files are missing, or which is there more than once.
+
+    Its episodes would vanish, or double, in silence.
+    """
+    counts = sorted({name.rpartition("-of-")[2] for name in names})
+    if len(counts) > 1:
+        raise UsageError(
+            f"{directory}: {names[0]} and {names[-1]} belong to different copies of the split. "
+            "Keep the files of one copy."
+        )
+    if counts[0].isdigit() and len(names) != int(counts[0]):
+        raise UsageError(
+            f"{directory}: {len(names)} of {int(counts[0])} files named like {names[0]} are "
+            "there. Copy the missing ones, or rename the files to what is there."
+        )
 
 
 def read_features(directory: str) -> dict[str, Leaf]:
@@ -116,7 +140,7 @@ def read_features(directory: str) -> dict[str, Leaf]:
     path = files.join(directory, "features.json")
     try:
         tree = json.loads(files.read_bytes(path))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         what = "is no TFDS directory: it has no features.json"
         if not files.is_remote(directory) and not files.exists(directory):
             what = "does not exist"
@@ -166,26 +190,43 @@ def _leaf(
     per_step: bool,
     obstacle: str | None,
 ) -> Leaf:
-    kind, dtype, shape, encoding = TENSOR, "int64", (), "none"
+    kind, dtype, encoding = TENSOR, "int64", "none"
+    shape: tuple[int | None, ...] = ()
+    unsupported = None
     if "tensor" in node:
         tensor = node["tensor"]
         dtype, shape = tensor["dtype"], _shape(tensor["shape"])
         encoding = tensor.get("encoding", "none").lower()
-        if tensor.get("optional") or str(tensor.get("optional", "")).lower() == "true":
-            obstacle = obstacle or "optional features are not supported"
-        if shape.count(None):
-            obstacle = obstacle or "tensors of unknown shape are not supported"
+        unsupported = _tensor_obstacle(dtype, shape, encoding, bool(tensor.get("optional")))
     elif "text" in node:
         kind, dtype = TEXT, "string"
     elif "image" in node:
         image = node["image"]
-        kind, dtype, shape = IMAGE, image.get("dtype", "uint8"), _shape(image["shape"])
-        shape = shape or (None, None, 3)
+        kind, dtype = IMAGE, image.get("dtype", "uint8")
+        shape = _shape(image["shape"]) or (None, None, 3)
         if dtype not in ("uint8", "uint16"):
-            obstacle = obstacle or f"images of {dtype} are not supported"
+            unsupported = f"images of {dtype} are not supported"
+        elif shape[-1] not in (None, 1, 3, 4):
+            unsupported = f"images of {shape[-1]} channels are not supported"
     elif "classLabel" not in node:
-        obstacle = obstacle or f"features of the class {name} are not supported"
-    return Leaf(path, kind, dtype, shape, repeats, encoding, per_step, obstacle)
+        unsupported = f"features of the class {name} are not supported"
+    return Leaf(path, kind, dtype, shape, repeats, encoding, per_step, obstacle or unsupported)
+
+
+def _tensor_obstacle(
+    dtype: str, shape: tuple[int | None, ...], encoding: str, optional: bool
+) -> str | None:
+    if optional:
+        return "optional features are not supported"
+    if None in shape:
+        return "tensors of unknown shape are not supported"
+    if encoding not in ("none", "bytes", "zlib"):
+        return f"the encoding {encoding} is not supported"
+    # numpy knows no bfloat16; unencoded, its values are stored as float32.
+    known = ["string", "bfloat16"] if encoding == "none" else []
+    if dtype not in known and not (dtype in np.sctypeDict and np.dtype(dtype).kind in "biuf"):
+        return f"tensors of {dtype} with encoding {encoding} are not supported"
+    return None
 
 
 def _shape(node: Mapping[str, Any]) -> tuple[int | None, ...]:

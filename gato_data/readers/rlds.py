@@ -23,6 +23,8 @@ from gato_data.readers.rlds_fields import IS_LAST, step_path
 from gato_data.sequencing.episode import Column, Episode
 from gato_data.storage.example import BytesColumn, Feature
 
+_IS_LAST = step_path(IS_LAST)
+
 Record = Mapping[str, Feature]
 Scalar = str | int | float
 
@@ -66,53 +68,48 @@ def read_episode(record: Record, leaves: Sequence[Leaf], last_step: str) -> Epis
     Raises:
       ContentError: the episode has no valid steps, or the record does not fit its features.
     """
-    total = step_count(record, leaves)
+    values = {leaf.path: _raw(record, leaf) for leaf in leaves}
+    counts = {leaf.path: _count(leaf, values[leaf.path]) for leaf in leaves if _values_per_step(leaf)}
+    marks = record[_IS_LAST].ints() if _IS_LAST in record else None
+    if marks is not None:
+        counts[_IS_LAST] = len(marks)
+    total = _agreed(counts)
     if not total:
         raise ContentError("the episode has no steps")
-    valid = valid_steps(record, total, last_step)
+    valid = total if last_step == "keep" else _before_last(marks, total)
     if not valid:
         raise ContentError("the episode has no steps but the last one, which holds no action")
-    columns = {leaf.path: _column(record, leaf, total, valid) for leaf in leaves}
+    columns = {leaf.path: _column(leaf, values[leaf.path], total, valid) for leaf in leaves}
     return Episode(valid, columns)
 
 
-def step_count(record: Record, leaves: Sequence[Leaf]) -> int:
-    """Number of steps in the record, the last one included.
-
-    Raises:
-      ContentError: a key is missing, or two keys disagree.
-    """
-    counts = {leaf.path: _count(record, leaf) for leaf in leaves}
-    if step_path(IS_LAST) in record:
-        counts[step_path(IS_LAST)] = len(record[step_path(IS_LAST)].ints())
-    distinct = set(counts.values())
-    if len(distinct) > 1:
-        stated = ", ".join(f"{path} {count}" for path, count in sorted(counts.items()))
-        raise ContentError(f"the keys have different numbers of steps: {stated}")
-    return distinct.pop() if distinct else 0
+def _values_per_step(leaf: Leaf) -> int:
+    """How many values a step has in the record: scalars, or byte strings."""
+    if leaf.kind == schema.IMAGE or leaf.encoding != "none":
+        return prod(leaf.repeats)
+    return leaf.step_size
 
 
-def _count(record: Record, leaf: Leaf) -> int:
-    size = max(1, prod(leaf.repeats)) if _is_bytes(leaf) else leaf.step_size
-    values = _raw(record, leaf)
-    steps, rest = divmod(len(values), size) if size else (0, 0)
+def _count(leaf: Leaf, values: BytesColumn | npt.NDArray[Any]) -> int:
+    steps, rest = divmod(len(values), _values_per_step(leaf))
     if rest:
         raise ContentError(f"{leaf.path}: {len(values)} values are no whole number of steps")
     return steps
 
 
-def valid_steps(record: Record, total: int, last_step: str) -> int:
-    """How many leading steps hold an observation, an action and a reward.
+def _agreed(counts: Mapping[str, int]) -> int:
+    """The number of steps that all keys have, the last one included."""
+    if len(set(counts.values())) > 1:
+        stated = ", ".join(f"{path} {count}" for path, count in sorted(counts.items()))
+        raise ContentError(f"the keys have different numbers of steps: {stated}")
+    return next(iter(counts.values()), 0)
 
-    Raises:
-      ContentError: a step before the last one is marked `is_last`.
-    """
-    if last_step == "keep":
-        return total
-    feature = record.get(step_path(IS_LAST))
-    if feature is None:
+
+def _before_last(marks: npt.NDArray[np.int64] | None, total: int) -> int:
+    """How many leading steps hold an observation, an action and a reward."""
+    if marks is None:
         return total - 1
-    marked = np.flatnonzero(feature.ints())
+    marked = np.flatnonzero(marks)
     if not len(marked):
         # A truncated recording: no step says that its action is missing.
         return total
@@ -131,13 +128,13 @@ def read_scalar(record: Record, leaf: Leaf) -> Scalar:
     values = _raw(record, leaf)
     if not len(values):
         raise ContentError(f"the record has no value of {leaf.path}")
-    first = values[0]
-    if isinstance(first, bytes):
-        try:
-            return first.decode()
-        except UnicodeDecodeError:
-            raise ContentError(f"{leaf.path}: the text is not UTF-8") from None
-    return float(first) if isinstance(first, np.floating) else int(first)
+    if isinstance(values, BytesColumn):
+        if _is_text(leaf):
+            return _text(leaf, values[0])
+        values = _decode_tensors(leaf, values.slice(0, 1))
+    elif leaf.dtype == "uint64":
+        values = values.view(np.uint64)
+    return float(values[0]) if values.dtype.kind == "f" else int(values[0])
 
 
 def read_values(record: Record, leaf: Leaf) -> npt.NDArray[Any]:
@@ -148,38 +145,54 @@ def read_values(record: Record, leaf: Leaf) -> npt.NDArray[Any]:
     """
     values = _raw(record, leaf)
     if isinstance(values, BytesColumn):
+        if _is_text(leaf) or leaf.kind == schema.IMAGE:
+            raise ContentError(f"{leaf.path} holds no numbers")
         return _decode_tensors(leaf, values)
     return values
 
 
-def _is_bytes(leaf: Leaf) -> bool:
-    return leaf.kind != schema.TENSOR or leaf.encoding != "none" or leaf.dtype == "string"
+def _is_text(leaf: Leaf) -> bool:
+    return leaf.dtype == "string"
+
+
+def _text(leaf: Leaf, value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise ContentError(f"{leaf.path}: the text is not UTF-8") from None
 
 
 def _raw(record: Record, leaf: Leaf) -> BytesColumn | npt.NDArray[Any]:
-    feature = record.get(leaf.path)
+    """All values of a leaf as the record holds them: numbers, or byte strings."""
+    feature = next((record[key] for key in leaf.record_keys if key in record), None)
     if feature is None:
         raise ContentError(f"the record has no {leaf.path}")
-    if _is_bytes(leaf):
+    if _is_text(leaf) or leaf.kind == schema.IMAGE or leaf.encoding != "none":
         return feature.bytes_column()
     if leaf.dtype == "bfloat16" or np.dtype(leaf.dtype).kind == "f":
         return feature.floats()
     return feature.ints()
 
 
-def _column(record: Record, leaf: Leaf, total: int, valid: int) -> Column:
-    values = _raw(record, leaf)
+def _column(leaf: Leaf, values: BytesColumn | npt.NDArray[Any], total: int, valid: int) -> Column:
+    """The values of the valid steps."""
     if isinstance(values, BytesColumn):
-        per_step = max(1, prod(leaf.repeats))
+        per_step = _values_per_step(leaf)
         kept = values.slice(0, valid * per_step)
         if leaf.kind == schema.IMAGE:
-            return EncodedFrames(leaf.path, kept, per_step, leaf.shape)  # type: ignore[arg-type]
-        if leaf.kind == schema.TEXT or leaf.dtype == "string":
+            height, width, channels = leaf.shape
+            return EncodedFrames(leaf.path, kept, per_step, (height, width, channels))
+        if _is_text(leaf):
             return kept
-        return _decode_tensors(leaf, kept).reshape(valid, *leaf.step_shape)  # type: ignore[arg-type]
+        return _decode_tensors(leaf, kept).reshape(valid, *_sides(leaf))
     if leaf.dtype == "uint64":
         values = values.view(np.uint64)
-    return values.reshape(total, *leaf.step_shape)[:valid]  # type: ignore[arg-type]
+    return values.reshape(total, *_sides(leaf))[:valid]
+
+
+def _sides(leaf: Leaf) -> list[int]:
+    """The shape of a step's value, all sides of which are declared."""
+    return [side for side in leaf.step_shape if side is not None]
 
 
 def _decode_tensors(leaf: Leaf, column: BytesColumn) -> npt.NDArray[Any]:
@@ -196,7 +209,11 @@ def _decode_tensors(leaf: Leaf, column: BytesColumn) -> npt.NDArray[Any]:
 
 def _inflate(path: str, data: bytes, size: int) -> bytes:
     # One byte more than the shape allows tells a bomb apart without unpacking it.
+    stream = zlib.decompressobj()
     try:
-        return zlib.decompressobj().decompress(data, size + 1)
+        inflated = stream.decompress(data, size + 1)
     except zlib.error as error:
         raise ContentError(f"{path}: not zlib data ({error})") from None
+    if len(inflated) <= size and not stream.eof:
+        raise ContentError(f"{path}: the zlib data are cut off")
+    return inflated

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gato_data.sequencing.episode import EpisodeTokens
 from gato_data.sequencing.sequences import (
     PATCH_BYTES,
     PATCH_FIELDS,
@@ -16,6 +15,7 @@ from gato_data.sequencing.sequences import (
     TOKEN_FIELDS,
     TokenSequences,
 )
+from gato_data.sequencing.tokens import EpisodeTokens
 from gato_data.vocabulary import NO_POSITION, PADDING, Modality, Vocabulary
 
 # What a field holds where there is no token.

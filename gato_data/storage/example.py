@@ -99,10 +99,11 @@ class Feature:
         position = self.start
         while position < self.stop:
             tag, start = _tag(self.buffer, position)
-            position = _skip(self.buffer, tag, start, self.stop)
             if tag == 1 << 3 | _BYTES:
-                yield _span(self.buffer, start, self.stop)
-            elif tag == 1 << 3 | wire:
+                start, position = _span(self.buffer, start, self.stop)
+            else:
+                position = _skip(self.buffer, tag, start, self.stop)
+            if tag in (1 << 3 | _BYTES, 1 << 3 | wire):
                 yield start, position
 
     def bytes_column(self) -> BytesColumn:
@@ -303,6 +304,11 @@ def _field(number: int, data: bytes) -> bytes:
     return encode_varint(number << 3 | _BYTES) + encode_varint(len(data)) + data
 
 
+def _zero_of(values: object) -> object:
+    """Stands for the first value of an empty list; only an array says what it would hold."""
+    return values.dtype.type() if isinstance(values, np.ndarray) else b""
+
+
 Values = Sequence[bytes] | Sequence[int] | Sequence[float] | npt.NDArray[Any]
 
 
@@ -318,7 +324,7 @@ def serialise(features: Mapping[str, Values]) -> bytes:
         values = features[name]
         kind = _kind_of(values)
         if kind == BYTES_LIST:
-            body = b"".join(_field(1, value) for value in values)
+            body = b"".join(_field(1, value) for value in values)  # type: ignore[arg-type]
         elif kind == FLOAT_LIST:
             body = _field(1, np.asarray(values, "<f4").tobytes())
         else:
@@ -329,7 +335,6 @@ def serialise(features: Mapping[str, Values]) -> bytes:
 
 def _kind_of(values: Values) -> int:
     if not isinstance(values, np.ndarray):
-        values = np.asarray([] if not len(values) else values[0], None if len(values) else bytes)
-    return {"f": FLOAT_LIST, "i": INT64_LIST, "u": INT64_LIST, "b": INT64_LIST}.get(
-        values.dtype.kind, BYTES_LIST
-    )
+        values = np.asarray(values[:1]) if len(values) else np.empty(0, bytes)
+    kinds = {"f": FLOAT_LIST, "b": INT64_LIST, "i": INT64_LIST, "u": INT64_LIST}
+    return kinds.get(values.dtype.kind, BYTES_LIST)

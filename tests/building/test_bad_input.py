@@ -1,0 +1,444 @@
+"""Bad input: refused before work, or quarantined with file, offset and reason; never a traceback."""
+
+import copy
+import json
+import os
+import resource
+import shutil
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gato_data.storage import framing
+from gato_data.storage.example import parse, serialise
+from pipelines.cli import main
+from tests.building.builds import quarantine, records, write_config
+from tests.oracle import rlds_fixtures
+
+Edit = Callable[[dict[str, Any]], None]
+
+
+@pytest.fixture
+def config(mixed: Path, text_model: Path) -> dict[str, Any]:
+    return {
+        "vocabulary": {"text_model": str(text_model)},
+        "sequence": {"length": 256},
+        "prompt": {"length": 64},
+        "datasets": [
+            {
+                "name": "mixed",
+                "kind": "rlds",
+                "path": str(mixed),
+                "task": "episode_metadata/task",
+                "filter": "off",
+            }
+        ],
+    }
+
+
+def run(
+    tmp_path: Path, config: dict[str, Any], capsys: pytest.CaptureFixture[str], verb: str = "build"
+) -> tuple[int, str]:
+    """Exit status and error text of a command."""
+    path = write_config(tmp_path, config)
+    status = main([verb, str(path), "--output", str(tmp_path / "out"), "--quiet"])
+    errors = capsys.readouterr().err
+    assert "Traceback" not in errors
+    return status, errors
+
+
+def set_dataset(**values: Any) -> Edit:
+    return lambda config: config["datasets"][0].update(values)
+
+
+def set_section(section: str, **values: Any) -> Edit:
+    return lambda config: config.setdefault(section, {}).update(values)
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (set_dataset(path="/nowhere/1.0.0"), ["/nowhere/1.0.0", "does not exist"]),
+        (set_dataset(split="test"), ["no TFRecord files of the split 'test'", "train"]),
+        (set_dataset(colour="red"), ["config.yaml:", "colour"]),
+        (
+            set_dataset(observation="steps/observation/arms"),
+            ["steps/observation/arms", "no step has", "Did you mean steps/observation/arm"],
+        ),
+        (set_dataset(action="steps/acton"), ["steps/acton", "Did you mean steps/action"]),
+        (
+            set_dataset(observation=["steps/observation", "steps/action"]),
+            ["steps/action", "two roles for one key"],
+        ),
+        (
+            set_dataset(modalities={"steps/observation/grid": "image"}),
+            ["steps/observation/grid", "can only be discrete or continuous"],
+        ),
+        (
+            set_dataset(modalities={"steps/reward": "continuous"}),
+            ["steps/reward", "neither observation nor action"],
+        ),
+        (set_dataset(task="episode_metadata/tusk"), ["episode_metadata/tusk", "task"]),
+        (set_section("sequence", length=20), ["sequence.length", "20", "timestep"]),
+        (set_section("vocabulary", text_model="none.model"), ["none.model"]),
+    ],
+)
+def test_refused_before_work(
+    edit: Edit,
+    words: list[str],
+    tmp_path: Path,
+    config: dict[str, Any],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    edit(config)
+    if config["sequence"]["length"] == 20:
+        config["prompt"]["length"] = 8
+    status, errors = run(tmp_path, config, capsys)
+    assert status == 2
+    for word in words:
+        assert word in errors
+    assert not (tmp_path / "out").exists()
+
+
+def test_text_without_a_model(
+    tmp_path: Path, config: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    del config["vocabulary"]
+    status, errors = run(tmp_path, config, capsys)
+    assert (status, "vocabulary.text_model" in errors) == (2, True)
+    assert "steps/observation/mission" in errors
+
+
+def test_one_key_with_two_modalities(
+    tmp_path: Path, config: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_config(tmp_path, config)
+    twice = "    modalities:\n      steps/observation/grid: discrete\n"
+    twice += "      steps/observation/grid: continuous\n"
+    path.write_text(path.read_text() + twice.replace("    ", "  ", 1).replace("      ", "    "))
+    status = main(["build", str(path), "--output", str(tmp_path / "out")])
+    errors = capsys.readouterr().err
+    assert status == 2
+    assert "steps/observation/grid" in errors
+    lines = path.read_text().splitlines()
+    assert f"{path.name}:{len(lines)}" in errors
+
+
+def _write(
+    folder: Path, episodes: list[dict[str, Any]], image_shape: tuple[int, int, int] | None
+) -> Path:
+    features = rlds_fixtures.random_features(image_shape)
+    return Path(rlds_fixtures.write_rlds(folder, features, episodes))
+
+
+def test_image_side_that_is_no_multiple_of_16(
+    tmp_path: Path, config: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    shape = (20, 48, 3)
+    episodes = rlds_fixtures.random_episodes(1, count=2, image_shape=shape)
+    folder = _write(tmp_path / "odd/1.0.0", episodes, shape)
+    config["datasets"][0]["path"] = str(folder)
+    status, errors = run(tmp_path, config, capsys)
+    assert status == 2
+    for word in ("steps/observation/image", "20", "48", "16", "image_fit"):
+        assert word in errors
+    config["datasets"][0]["image_fit"] = "pad"
+    assert run(tmp_path, config, capsys)[0] == 0
+
+
+def test_more_than_512_observation_tokens(
+    tmp_path: Path, config: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    shape = (400, 400, 3)
+    episodes = rlds_fixtures.random_episodes(1, count=1, steps=(2, 2), image_shape=shape)
+    config["datasets"][0]["path"] = str(_write(tmp_path / "large/1.0.0", episodes, shape))
+    config["sequence"]["length"] = 2048
+    status, errors = run(tmp_path, config, capsys)
+    assert status == 2
+    for word in ("steps/observation/image", "512", "image_size"):
+        assert word in errors
+
+
+def test_output_directory_of_another_config(
+    tmp_path: Path, config: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path, config, capsys)[0] == 0
+    before = {p: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
+    status, errors = run(tmp_path, config | {"seed": 99}, capsys)
+    assert status == 2
+    assert "another config" in errors
+    assert str(tmp_path / "out") in errors
+    assert {p: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()} == before
+
+
+def test_inputs_that_changed_since_the_plan(
+    tmp_path: Path, config: dict[str, Any], mixed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copied = tmp_path / "input/1.0.0"
+    shutil.copytree(mixed, copied)
+    config["datasets"][0]["path"] = str(copied)
+    assert run(tmp_path, config, capsys, "plan")[0] == 0
+    # The same size and valid checksums, another content: only the index can tell.
+    _edit_records(copied, lambda number, record: _swap_reward(record) if number == 0 else record)
+    status, errors = run(tmp_path, config, capsys)
+    assert status == 1
+    assert "no longer what was indexed" in errors
+    assert "toy-train.tfrecord" in errors
+
+
+def _swap_reward(record: bytes) -> bytes:
+    at = record.index(b"steps/reward") + len(b"steps/reward") + 8
+    flipped = bytes([record[at] ^ 1])
+    return record[:at] + flipped + record[at + 1 :]
+
+
+def _edit_records(folder: Path, edit: Callable[[int, bytes], bytes]) -> None:
+    """Rewrites all records, numbered over all files, with right checksums."""
+    number = 0
+    for path in sorted(folder.glob("*.tfrecord-*")):
+        with path.open("rb") as file:
+            payloads = [record.payload for record in framing.scan(file, 1 << 30)]
+        edited = []
+        for payload in payloads:
+            edited.append(framing.frame(edit(number, payload)))
+            number += 1
+        path.write_bytes(b"".join(edited))
+
+
+def _replace(record: bytes, **values: Any) -> bytes:
+    """The record with the values of some keys replaced (`__` stands for `/`)."""
+    features: dict[str, Any] = {}
+    for name, feature in parse(record).items():
+        kind = {1: feature.bytes_column, 2: feature.floats, 3: feature.ints}[feature.kind]()
+        features[name] = list(kind) if feature.kind == 1 else kind
+    return serialise(features | {name.replace("__", "/"): value for name, value in values.items()})
+
+
+def _column(record: bytes, name: str) -> Any:
+    feature = parse(record)[name]
+    return feature.floats().copy() if feature.kind == 2 else feature.ints().copy()
+
+
+def _nan(record: bytes) -> bytes:
+    values = _column(record, "steps/observation/arm/joints")
+    values[3] = np.nan
+    return _replace(record, steps__observation__arm__joints=values)
+
+
+def _too_large(record: bytes) -> bytes:
+    values = _column(record, "steps/observation/arm_mode")
+    values[1] = 1024
+    return _replace(record, steps__observation__arm_mode=values)
+
+
+def _broken_image(record: bytes) -> bytes:
+    images = list(parse(record)["steps/observation/image"].bytes_column())
+    images[1] = images[1][: len(images[1]) // 2]
+    return _replace(record, steps__observation__image=images)
+
+
+def _no_steps(record: bytes) -> bytes:
+    kinds = {1: [], 2: np.empty(0, np.float32), 3: np.empty(0, np.int64)}
+    empty = {n: kinds[f.kind] for n, f in parse(record).items() if n.startswith("steps/")}
+    return _replace(record, **empty)
+
+
+def _no_text(record: bytes) -> bytes:
+    texts = [b"\xff\xfe"] * len(parse(record)["steps/observation/mission"].bytes_column())
+    return _replace(record, steps__observation__mission=texts)
+
+
+UNUSABLE: dict[str, tuple[Callable[[bytes], bytes], list[str]]] = {
+    "NaN": (_nan, ["steps/observation/arm/joints at step 1", "not finite"]),
+    "discrete": (_too_large, ["steps/observation/arm_mode at step 1", "1024", "[0, 1024)"]),
+    "image": (_broken_image, ["steps/observation/image", "image 1"]),
+    "no steps": (_no_steps, ["no steps"]),
+    "text": (_no_text, ["steps/observation/mission at step 0", "UTF-8"]),
+    "no message": (lambda record: b"\x0a\xff" + record[2:], ["tf.train.Example"]),
+}
+
+
+@pytest.fixture
+def copied(tmp_path: Path, mixed: Path, config: dict[str, Any]) -> Path:
+    folder = tmp_path / "input/1.0.0"
+    shutil.copytree(mixed, folder)
+    config["datasets"][0]["path"] = str(folder)
+    return folder
+
+
+@pytest.mark.parametrize("fault", UNUSABLE)
+def test_unusable_records_are_quarantined_and_the_build_goes_on(
+    fault: str,
+    copied: Path,
+    tmp_path: Path,
+    config: dict[str, Any],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    damage, words = UNUSABLE[fault]
+    _edit_records(copied, lambda number, record: damage(record) if number == 6 else record)
+    with (copied / "toy-train.tfrecord-00001-of-00003").open("rb") as file:
+        offset = [record.offset for record in framing.scan(file, 1 << 30)][2]
+
+    config["limits"] = {"quarantine_share": 0.2}
+    assert run(tmp_path, config, capsys)[0] == 0
+
+    [row] = quarantine(tmp_path / "out", "mixed")
+    assert (row["file"], row["record"]) == ("toy-train.tfrecord-00001-of-00003", 2)
+    assert row["offset"] == offset
+    for word in words:
+        assert word in row["reason"]
+    names = {record["episode_id"] for record in records(tmp_path / "out")}
+    assert len(names) == 13
+    lenders = {record["prompt_episode_id"] for record in records(tmp_path / "out")}
+    assert "toy-train.tfrecord-00001-of-00003#2" not in names | lenders
+    manifest = json.loads((tmp_path / "out/manifest.json").read_text())
+    assert manifest["datasets"]["mixed"]["quarantined"] == 1
+
+
+@pytest.mark.parametrize("fault", UNUSABLE)
+def test_too_many_unusable_records_stop_the_work(
+    fault: str,
+    copied: Path,
+    tmp_path: Path,
+    config: dict[str, Any],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    damage, words = UNUSABLE[fault]
+    _edit_records(copied, lambda number, record: damage(record) if number == 6 else record)
+    status, errors = run(tmp_path, config, capsys)
+    assert status == 1
+    for word in [*words, "1 of 14", "limits.quarantine_share", "toy-train.tfrecord-00001-of-00003"]:
+        assert word in errors
+    assert len(quarantine(tmp_path / "out", "mixed")) == 1
+    assert not (tmp_path / "out/manifest.json").exists()
+    # What the index can see stops the work before it starts; images are decoded by the build.
+    assert (tmp_path / "out/_units").exists() == (fault == "image")
+
+
+def _truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-7])
+
+
+def _flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    (length,) = struct.unpack_from("<Q", data)
+    data[12 + length // 2] ^= 1
+    path.write_bytes(bytes(data))
+
+
+@pytest.mark.parametrize(
+    ("damage", "record", "words"),
+    [(_truncate, 3, "file ends within the record"), (_flip, 0, "checksum of the record is wrong")],
+    ids=["truncated", "wrong checksum"],
+)
+def test_damaged_files(
+    damage: Callable[[Path], None],
+    record: int,
+    words: str,
+    copied: Path,
+    tmp_path: Path,
+    config: dict[str, Any],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    damage(copied / "toy-train.tfrecord-00000-of-00003")
+    config["limits"] = {"quarantine_share": 0.2}
+    assert run(tmp_path, config, capsys)[0] == 0
+    [row] = quarantine(tmp_path / "out", "mixed")
+    assert (row["file"], row["record"]) == ("toy-train.tfrecord-00000-of-00003", record)
+    assert words in row["reason"]
+    assert len({r["episode_id"] for r in records(tmp_path / "out")}) == 13
+
+
+def test_a_missing_file_of_a_split(
+    copied: Path, tmp_path: Path, config: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (copied / "toy-train.tfrecord-00001-of-00003").unlink()
+    status, errors = run(tmp_path, config, capsys)
+    assert status == 2
+    assert "2 of 3 files" in errors
+
+
+def test_episode_ids_that_repeat(
+    copied: Path, tmp_path: Path, config: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    config["datasets"][0]["episode_id"] = "episode_metadata/task"
+    status, errors = run(tmp_path, config, capsys)
+    assert status == 2
+    for word in ("stand more than once", "toy-train.tfrecord-0000", "episode_id"):
+        assert word in errors
+
+
+def test_no_episode_passes_the_filter(
+    mixed_episodes: list[dict[str, Any]],
+    tmp_path: Path,
+    config: dict[str, Any],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """0.8 of a negative expert return is above it: the paper's rule then keeps nothing."""
+    episodes = copy.deepcopy(mixed_episodes)
+    for episode in episodes:
+        for step in episode["steps"]:
+            step["reward"] = np.float32(0)
+        episode["steps"][0]["reward"] = np.float32(-10)
+        episode["episode_metadata"]["task"] = "dive"
+    folder = _write(tmp_path / "negative/1.0.0", episodes, (32, 48, 3))
+    config["datasets"][0] |= {"path": str(folder), "filter": {"expert_return_share": 0.8}}
+    status, errors = run(tmp_path, config, capsys)
+    assert status == 2
+    for word in ("no episode passes", "'dive'", "expert return -10", "-8", "best return is -10"):
+        assert word in errors
+    assert "filter: off" in errors
+
+
+def _build_command(path: Path, output: Path) -> list[str]:
+    return [sys.executable, "-m", "pipelines.cli", "build", str(path), "--output", str(output)]
+
+
+def test_full_disk_by_file_size_limit(tmp_path: Path, config: dict[str, Any]) -> None:
+    """The shard cannot be written; the same command goes on once there is room."""
+    path, output = write_config(tmp_path, config), tmp_path / "out"
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+
+    failed = subprocess.run(
+        _build_command(path, output), preexec_fn=limit, capture_output=True, text=True
+    )
+    assert failed.returncode == 1, failed.stderr
+    assert "Reading or writing failed" in failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert list(output.rglob(".tmp-*")) == []
+    assert not (output / "manifest.json").exists()
+    again = subprocess.run(_build_command(path, output), capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
+def test_full_disk(tmp_path: Path, config: dict[str, Any]) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(disk)], capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("tmpfs cannot be mounted here")
+    try:
+        path = write_config(tmp_path, config)
+        failed = subprocess.run(
+            _build_command(path, disk / "out"), capture_output=True, text=True
+        )
+        assert failed.returncode == 1, failed.stderr
+        assert "No space left on device" in failed.stderr
+        assert "Traceback" not in failed.stderr
+        assert list(disk.rglob(".tmp-*")) == []
+        subprocess.run(["mount", "-o", "remount,size=50m", str(disk)], check=True)
+        again = subprocess.run(_build_command(path, disk / "out"), capture_output=True, text=True)
+        assert again.returncode == 0, again.stderr
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)

@@ -1,0 +1,207 @@
+"""Same config and seed: the same bytes, whatever runs the build and whatever interrupts it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gato_data.storage import files
+from tests.building.builds import (
+    build,
+    file_bytes,
+    records,
+    sequence_digests,
+    shard_paths,
+    write_config,
+)
+from tests.oracle import rlds_fixtures
+
+
+@pytest.fixture(scope="module")
+def config(mixed: Path, text_model: Path) -> dict[str, Any]:
+    return {
+        "seed": 5,
+        "vocabulary": {"text_model": str(text_model)},
+        "sequence": {"length": 128, "passes": 2},
+        "prompt": {"length": 64},
+        "output": {"shard_size": "100kB"},
+        "datasets": [
+            {
+                "name": "mixed",
+                "kind": "rlds",
+                "path": str(mixed),
+                "task": "episode_metadata/task",
+                "agent": "episode_metadata/agent",
+                "episode_id": "episode_metadata/id",
+                "validation": 0.3,
+                "filter": "off",
+            }
+        ],
+    }
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, config: dict[str, Any]) -> Path:
+    folder = tmp_path_factory.mktemp("built")
+    build(write_config(folder, config), folder / "out")
+    return folder / "out"
+
+
+def test_the_build_has_several_units_in_both_splits(built: Path) -> None:
+    names = [path.name for path in shard_paths(built)]
+    assert sum("-train-" in name for name in names) >= 3
+    assert sum("-validation-" in name for name in names) >= 1
+
+
+def test_two_builds_are_equal_in_every_byte(
+    built: Path, tmp_path: Path, config: dict[str, Any]
+) -> None:
+    build(write_config(tmp_path, config), tmp_path / "out")
+    assert file_bytes(tmp_path / "out") == file_bytes(built)
+
+
+def test_another_seed_gives_other_sequences(
+    built: Path, tmp_path: Path, config: dict[str, Any]
+) -> None:
+    build(write_config(tmp_path, config | {"seed": 6}), tmp_path / "out")
+    assert not sequence_digests(tmp_path / "out") == sequence_digests(built)
+
+
+@pytest.mark.parametrize(
+    "beam",
+    [
+        ("--direct_num_workers=2", "--direct_running_mode=multi_processing"),
+        ("--direct_num_workers=2", "--direct_running_mode=multi_threading"),
+    ],
+    ids=["two processes", "two threads"],
+)
+def test_workers_change_nothing(
+    built: Path, tmp_path: Path, config: dict[str, Any], beam: tuple[str, ...]
+) -> None:
+    build(write_config(tmp_path, config), tmp_path / "out", *beam)
+    assert file_bytes(tmp_path / "out") == file_bytes(built)
+
+
+def test_the_order_in_which_files_are_listed_changes_nothing(
+    built: Path, tmp_path: Path, config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda path=".": listed(path)[::-1])
+    build(write_config(tmp_path, config), tmp_path / "out")
+    assert file_bytes(tmp_path / "out") == file_bytes(built)
+
+
+def test_shard_size_changes_the_order_at_most(
+    built: Path, tmp_path: Path, config: dict[str, Any]
+) -> None:
+    other = config | {"output": {"shard_size": "10MB"}}
+    build(write_config(tmp_path, other), tmp_path / "out")
+    assert len(shard_paths(tmp_path / "out")) < len(shard_paths(built))
+    assert sequence_digests(tmp_path / "out") == sequence_digests(built)
+    manifests = [json.loads((out / "manifest.json").read_text()) for out in (tmp_path / "out", built)]
+    assert manifests[0]["content"] == manifests[1]["content"]
+
+
+def test_the_cut_of_the_input_changes_the_order_at_most(
+    built: Path,
+    tmp_path: Path,
+    config: dict[str, Any],
+    mixed_episodes: list[dict[str, Any]],
+) -> None:
+    backwards = mixed_episodes[::-1]
+    folder = tmp_path / "recut/1.0.0"
+    rlds_fixtures.write_rlds(folder, rlds_fixtures.random_features(), backwards, shards=5)
+    other = config | {"datasets": [config["datasets"][0] | {"path": str(folder)}]}
+    build(write_config(tmp_path, other), tmp_path / "out")
+    assert sequence_digests(tmp_path / "out") == sequence_digests(built)
+
+
+def test_both_formats_hold_the_same_sequences_in_the_same_order(
+    built: Path, tmp_path: Path, config: dict[str, Any]
+) -> None:
+    output = config["output"] | {"format": "tfrecord"}
+    build(write_config(tmp_path, config | {"output": output}), tmp_path / "out")
+    assert sequence_digests(tmp_path / "out") == sequence_digests(built)
+    ids = [[r["sequence_id"] for r in records(out)] for out in (tmp_path / "out", built)]
+    assert ids[0] == ids[1]
+
+
+def _start(path: Path, output: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "pipelines.cli", "build", str(path), "--output", str(output)]
+    return subprocess.Popen(
+        [*command, "--quiet", *arguments],
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+
+
+@pytest.mark.parametrize("sidecars", [0, 2])
+def test_a_killed_build_goes_on_and_ends_in_the_same_bytes(
+    built: Path, tmp_path: Path, config: dict[str, Any], sidecars: int
+) -> None:
+    path, output = write_config(tmp_path, config), tmp_path / "out"
+    running = _start(path, output)
+    units = output / "_units"
+    deadline = time.monotonic() + 60
+    wanted = units if sidecars else output / "index"
+    while time.monotonic() < deadline and running.poll() is None:
+        if wanted.exists() and len(list(units.glob("[0-9]*.json"))) >= sidecars:
+            break
+        time.sleep(0.001)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    assert not (output / "manifest.json").exists()
+    # What a worker killed while it writes leaves behind.
+    leftover = output / "data/mixed/1.0.0" / f"{files.TEMPORARY_PREFIX}shard"
+    leftover.parent.mkdir(parents=True, exist_ok=True)
+    leftover.write_bytes(b"half a shard")
+    done = {unit: unit.stat().st_mtime_ns for unit in units.glob("[0-9]*.json")}
+
+    again = _start(path, output)
+    _, errors = again.communicate()
+
+    assert again.returncode == 0, errors.decode()
+    assert file_bytes(output) == file_bytes(built)
+    assert {unit: unit.stat().st_mtime_ns for unit in done} == done
+
+
+def test_a_lost_shard_is_built_again(built: Path, tmp_path: Path, config: dict[str, Any]) -> None:
+    path, output = write_config(tmp_path, config), tmp_path / "out"
+    build(path, output)
+    shard_paths(output)[1].unlink()
+    build(path, output)
+    assert file_bytes(output) == file_bytes(built)
+    assert json.loads((output / "run.json").read_text())["units_built"] == 1
+
+
+def test_a_finished_build_is_not_touched(tmp_path: Path, config: dict[str, Any]) -> None:
+    path, output = write_config(tmp_path, config), tmp_path / "out"
+    first = build(path, output)
+    times = {p: p.stat().st_mtime_ns for p in output.rglob("*") if p.is_file()}
+    assert build(path, output) == first
+    assert {p: p.stat().st_mtime_ns for p in output.rglob("*") if p.is_file()} == times
+
+
+def test_an_object_store_gets_the_same_sequences(
+    built: Path, tmp_path: Path, config: dict[str, Any]
+) -> None:
+    """fsspec's memory:// has PUT and ranges but no rename, as an object store."""
+    import fsspec
+
+    from gato_data.building.context import Job
+    from gato_data.config import load_config
+    from pipelines.build_sequences import build as run
+
+    path = write_config(tmp_path, config)
+    manifest = run(Job(load_config(str(path)), str(tmp_path), "memory://determinism"))
+    store = fsspec.filesystem("memory")
+    assert manifest == json.loads((built / "manifest.json").read_text())
+    for shard in shard_paths(built):
+        assert store.cat(f"/determinism/{shard.relative_to(built)}") == shard.read_bytes()
