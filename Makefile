@@ -25,10 +25,11 @@ demo: $(VENV)/.ready  ## Records experts, trains a vocabulary, builds sequences,
 	$(BIN)/gato-data record babyai/GoToLocal babyai/PickupLoc babyai-pixels/GoToRedBall \
 		metaworld/reach-v3 dm_control/lqr-lqr_2_1 \
 		--output $(DEMO)/data --episodes 50 --seed 1 --noise 0.5
-	$(BIN)/gato-data vocab README.md $(DEMO)/data/*/1.0.0 --output $(DEMO)/text.model --size 700
+	$(BIN)/gato-data vocab README.md CONTRIBUTING.md $(DEMO)/data/*/1.0.0 \
+		--output $(DEMO)/text.model --size 600
 	$(BIN)/gato-data build configs/demo.yaml --output $(DEMO)/out
 	$(BIN)/gato-data verify $(DEMO)/out
-	$(BIN)/gato-data inspect $(DEMO)/out --dataset babyai_gotolocal --prompted
+	$(BIN)/gato-data inspect $(DEMO)/out --dataset babyai_go_to_local --prompted
 
 test: $(VENV)/.ready  ## Runs the tests.
 	$(BIN)/python -m pytest -q -m "not slow"

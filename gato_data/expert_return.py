@@ -1,4 +1,4 @@
-"""The expert return of a task, and the filter that keeps episodes near it (Gato paper, section 3.1).
+"""The expert return of a task, and the filter that keeps episodes near it (Gato paper, 3.1).
 
 "We found it effective to train on a filtered set of episodes with returns at least 80% of the
 expert return for the task", which is "the maximum over the set of all windowed average returns
@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 LARGEST_WINDOW = 1000
-# Sums up to here are exact in float64 when all terms are integers.
-_EXACT_INTEGER = 2.0**53
+_MANTISSA_BITS = 53
+_TOO_LARGE = "The returns are so large that their sum is beyond float64."
 
 Returns = Sequence[float] | npt.NDArray[np.floating]
 
@@ -37,35 +37,46 @@ def expert_return(returns: Returns) -> float:
       The expert return.
 
     Raises:
-      ValueError: there are no returns, or one is not finite.
+      ValueError: there are no returns, one is not finite, or their sum is beyond float64.
     """
     values = _checked(returns)
     window = window_size(len(values))
-    if window == 1:
-        return float(values.max())
-    sums = np.concatenate(([0.0], np.cumsum(values)))
-    window_sums = sums[window:] - sums[:-window]
-    best = window_sums.max()
-    total = float(np.abs(values).sum())
-    if total < _EXACT_INTEGER and bool((values == np.floor(values)).all()):
-        return float(best) / window
-    # Running sums are off by at most n roundings of the largest partial sum. Every window that
-    # could still be the best one is summed again exactly.
-    error = 2 * len(values) * np.finfo(np.float64).eps * total
-    candidates = np.flatnonzero(window_sums >= best - 2 * error)
-    distinct = {values[start : start + window].tobytes(): int(start) for start in candidates}
-    return max(math.fsum(values[start : start + window]) for start in distinct.values()) / window
+    integers, divisor = _integers(values)
+    total = best = sum(integers[:window])
+    for leaving, entering in zip(integers, integers[window:], strict=False):
+        total += entering - leaving
+        best = max(best, total)
+    try:
+        return best / divisor / window  # the division of integers is correctly rounded, like fsum
+    except OverflowError:
+        raise ValueError(_TOO_LARGE) from None
+
+
+def _integers(values: npt.NDArray[np.float64]) -> tuple[list[int], int]:
+    """Integers and what to divide them by to get exactly `values`.
+
+    A running sum of floats drifts, and may prefer another window; one of integers does not.
+    """
+    mantissas, exponents = np.frexp(values)
+    mantissas = np.ldexp(mantissas, _MANTISSA_BITS).astype(np.int64)
+    lowest = min(int(exponents.min()), _MANTISSA_BITS)
+    shifts = (exponents - lowest).tolist()
+    integers = [value << shift for value, shift in zip(mantissas.tolist(), shifts, strict=True)]
+    return integers, 1 << (_MANTISSA_BITS - lowest)
 
 
 def top_mean(returns: Returns) -> float:
     """The mean of the W best returns, for data whose order of collection is lost.
 
     Raises:
-      ValueError: there are no returns, or one is not finite.
+      ValueError: as for `expert_return`.
     """
     values = np.sort(_checked(returns))
     window = window_size(len(values))
-    return math.fsum(values[-window:]) / window
+    try:
+        return math.fsum(values[-window:]) / window
+    except OverflowError:
+        raise ValueError(_TOO_LARGE) from None
 
 
 ESTIMATORS = {"window": expert_return, "top_mean": top_mean}
@@ -111,6 +122,9 @@ def task_returns(returns: Returns, share: float | None, estimator: str = "window
       share: of the expert return that an episode must reach (0.8 in the paper), or None to keep
         everything.
       estimator: a key of `ESTIMATORS`.
+
+    Raises:
+      ValueError: there are no returns, one is infinite, or their sum is beyond float64.
     """
     values = np.asarray(returns, dtype=np.float64)
     count = len(values)

@@ -1,11 +1,11 @@
 """The id map: which range of token ids means what (Gato paper, section 2.1).
 
-    0 .. 31999        text, SentencePiece
-    0 .. 1023         discrete values (the paper's literal overlap), moved by `discrete_offset`
-    32000 .. 33023    continuous values
-    33024             separator
-    33025             padding
-    33026             image placeholder; the pixels lie in `patches`
+0 .. 31999        text, SentencePiece
+0 .. 1023         discrete values (the paper's literal overlap), moved by `discrete_offset`
+32000 .. 33023    continuous values
+33024             separator
+33025             padding
+33026             image placeholder; the pixels lie in `patches`
 """
 
 from dataclasses import dataclass

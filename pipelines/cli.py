@@ -211,13 +211,10 @@ def _record(arguments: _Arguments) -> None:
 
 
 def _vocab(arguments: _Arguments) -> None:
-    from pipelines.train_vocabulary import train_vocabulary
+    from pipelines.train_vocabulary import describe, train_vocabulary
 
     summary = train_vocabulary(arguments.corpora, arguments.output, arguments.size)
-    print(
-        f"{arguments.output}: {summary.pieces} pieces from {summary.sentences} sentences, "
-        f"sha256 {summary.digest[:12]}"
-    )
+    print(describe(summary, arguments.output))
 
 
 def _job(arguments: _Arguments) -> "Job":
@@ -286,15 +283,21 @@ def _warn(warnings: Sequence[str]) -> None:
 
 def _verify(arguments: _Arguments) -> int:
     from gato_data.report.verify import verify
-
+    from gato_data.storage import files
     from pipelines.progress import Progress
 
-    del Progress
-    found = verify(arguments.directory)
+    read: list[None] = []
+    total = len(files.list_names(files.join(arguments.directory, "_units"), "[0-9]*.json"))
+    with Progress.to_stderr().watch("verifying shard", total, lambda: len(read)):
+        found = verify(arguments.directory, on_shard=lambda: read.append(None))
     for problem in found.problems:
         print(problem)
     if found.problems:
-        print(f"{arguments.directory}: {len(found.problems)} problems.")
+        print(
+            f"{arguments.directory}: {len(found.problems)} problems in {found.shards} shards. To "
+            "make a shard again, delete its _units/N.json and run the same build; for all else, "
+            "delete the directory and build anew."
+        )
         return FAILED
     print(
         f"{arguments.directory}: {found.shards} shards, {found.sequences:,} sequences, all as the "

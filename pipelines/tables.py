@@ -24,8 +24,8 @@ def task_table(tasks: Sequence[Mapping[str, Any]], quarantined: Mapping[str, int
       quarantined: unusable records by data set; shown in the row of the data set's first task.
     """
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("data set", overflow="ellipsis", no_wrap=True, max_width=16)
-    table.add_column("task", overflow="ellipsis", no_wrap=True, max_width=20)
+    table.add_column("data set", overflow="ellipsis", no_wrap=True, max_width=19)
+    table.add_column("task", overflow="ellipsis", no_wrap=True, max_width=19)
     for name in ("episodes", "kept", "expert", "threshold", "sequences", "tokens", "pad", "bad"):
         table.add_column(name, justify="right", no_wrap=True)
     seen: set[str] = set()

@@ -58,10 +58,10 @@ def resolve_layout(
 
 
 def find_leaf(where: str, key: str, path: str, leaves: Mapping[str, Leaf]) -> Leaf:
-    """The leaf of a single path of the config.
+    """The leaf of a path of the config that stands for one text or number.
 
     Raises:
-      UsageError: there is none, or it cannot be read.
+      UsageError: there is none, it cannot be read, or it holds something else.
     """
     found = _select(where, key, (path,), leaves)
     if len(found) > 1 or found[0].path != path:
@@ -69,7 +69,13 @@ def find_leaf(where: str, key: str, path: str, leaves: Mapping[str, Leaf]) -> Le
             f"{where}: `{key}: {path}` is a group of keys. Name one of "
             f"{', '.join(leaf.path for leaf in found)}."
         )
-    return found[0]
+    leaf = found[0]
+    if leaf.kind == IMAGE or leaf.step_size != 1:
+        what = "an image" if leaf.kind == IMAGE else f"{leaf.step_size} values"
+        raise UsageError(
+            f"{where}: `{key}: {path}` is {what}; it must be the path of one text or number."
+        )
+    return leaf
 
 
 def _select(where: str, key: str, paths: Iterable[str], leaves: Mapping[str, Leaf]) -> list[Leaf]:

@@ -231,5 +231,3 @@ class Shards:
                 "`gato-data verify` says more."
             )
         return opened
-
-

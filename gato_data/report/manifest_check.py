@@ -65,7 +65,9 @@ def derived_manifest(
     """
     plan = stored_plan(directory)
     if plan is None:
-        raise MissingPlanError(f"{PLAN_FILE}: missing or damaged, so {MANIFEST} cannot be derived anew.")
+        raise MissingPlanError(
+            f"{PLAN_FILE}: missing or damaged, so {MANIFEST} cannot be derived anew."
+        )
     try:
         config = config_from_json(manifest["config"], f"{MANIFEST}, `config`")
     except UsageError as error:
@@ -85,7 +87,9 @@ def derived_manifest(
                 f"{PLAN_FILE} was made for."
             )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise MissingPlanError(f"{PLAN_FILE} or a file of _units/ is damaged ({error!r:.100}).") from None
+        raise MissingPlanError(
+            f"{PLAN_FILE} or a file of _units/ is damaged ({error!r:.100})."
+        ) from None
     # The plan does not hold them, but its request does; the release is nobody else's to say.
     expected["vocabulary"]["text_model"] = manifest["vocabulary"]["text_model"]
     expected["gato_data"] = manifest["gato_data"]
@@ -111,13 +115,13 @@ def _requests(manifest: Mapping[str, Any], plan: Plan) -> Iterator[str]:
         yield hashlib.sha256(encoded).hexdigest()
 
 
-def _quarantine(
-    directory: str, dataset: str, sidecars: Sequence[Sidecar]
-) -> tuple[int, list[str]]:
+def _quarantine(directory: str, dataset: str, sidecars: Sequence[Sidecar]) -> tuple[int, list[str]]:
     """How many records are listed, and which that the units found are not."""
     name = f"quarantine/{dataset}.jsonl"
     try:
-        rows = [json.loads(line) for line in files.read_bytes(files.join(directory, name)).splitlines()]
+        rows = [
+            json.loads(line) for line in files.read_bytes(files.join(directory, name)).splitlines()
+        ]
     except FileNotFoundError:
         return 0, [f"{name}: missing."]
     except ValueError:

@@ -19,7 +19,12 @@ from gato_data.building.manifest import MANIFEST, MODEL_FILE, read_manifest
 from gato_data.building.publish import Sidecar, sidecar_path
 from gato_data.errors import UsageError
 from gato_data.records import shards, tfds_info, tfrecord
-from gato_data.report.manifest_check import MissingPlanError, derived_manifest, differences, shard_table
+from gato_data.report.manifest_check import (
+    MissingPlanError,
+    derived_manifest,
+    differences,
+    shard_table,
+)
 from gato_data.report.record_rules import RecordRules
 from gato_data.report.shard_check import ShardFacts, mismatches, read_facts
 from gato_data.schema_files import read_schema
@@ -101,9 +106,7 @@ class _Check:
         yield from problems
         units = list(self._units(most=len(table)))
         if len(table) != self._shards_stated():
-            yield (
-                f"shards.parquet: {len(table)} shards, {MANIFEST} says {self._shards_stated()}."
-            )
+            yield (f"shards.parquet: {len(table)} shards, {MANIFEST} says {self._shards_stated()}.")
         sidecars: list[Sidecar] = []
         for unit, row in zip(units, table, strict=False):
             sidecar, problems = self._sidecar(unit)
@@ -193,7 +196,9 @@ class _Check:
         expected = tfrecord.offsets_bytes(np.array(facts.offsets, np.uint64))
         if facts.readable and data != expected:
             pairs = zip(data, expected, strict=False)
-            at = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(data), len(expected)))
+            at = next(
+                (i for i, (a, b) in enumerate(pairs) if a != b), min(len(data), len(expected))
+            )
             yield (
                 f"{name}: byte {at}, in the offset of record {at // 8}, is not where that record "
                 f"begins in {unit.file}."
@@ -207,7 +212,9 @@ class _Check:
             folder = dataset["folder"]
             wanted = {files.name_of(unit.file) for unit in units if unit.dataset == name}
             if is_tfrecord:
-                wanted |= {shards.offsets_path(file) for file in wanted} | (extra if wanted else extra)
+                wanted |= {shards.offsets_path(file) for file in wanted} | (
+                    extra if wanted else extra
+                )
             for found in files.list_names(files.join(self._directory, folder)):
                 if found not in wanted:
                     yield f"{folder}/{found}: not part of this build."

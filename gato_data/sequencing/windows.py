@@ -9,6 +9,7 @@ Windows of an episode that has enough tokens are full: a start that would leave 
 clamped to it, and windows overlap at the edges instead of being padded.
 """
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -49,6 +50,18 @@ class Steps:
     def ceil(self, token: int) -> int:
         """The first start of a timestep at or after `token` (or the end of the episode)."""
         return int(self.starts[np.searchsorted(self.starts, token, side="left")])
+
+    def draw_start(self, draw: float, room: int, aligned: bool) -> int:
+        """A uniform start of a stretch of `room` tokens, by a `draw` in [0, 1).
+
+        Aligned, it is one of the timesteps up to the first from which the end is reached, so that
+        no token is out of reach; the stretch from that one may be shorter.
+        """
+        last = max(0, self.tokens - room)
+        if not aligned:
+            return int(draw * (last + 1))
+        choices = np.searchsorted(self.starts[:-2], last, side="left") + 1
+        return int(self.starts[int(draw * choices)])
 
     def range_of(self, start: int, stop: int) -> tuple[int, int]:
         """The steps [first, last) that hold the tokens [start, stop)."""
@@ -122,7 +135,7 @@ def windows(
 
     Args:
       rule: see `WindowRule`.
-      steps: of the episode, with at least one token.
+      steps: of the episode, with at least one token; no timestep is longer than `rule.length`.
       donor: gives the steps of the episode that lends prompts, or None if there is none. Called
         when the first prompt is drawn, so that no donor is read in vain.
       seed, dataset, episode_id, pass_number: what the draws depend on.
@@ -146,8 +159,7 @@ def windows(
         for number in range(rule.per_episode):
             lent = prompt(number)
             room = rule.length - lent.length
-            start = int(rows[number][_WINDOW_START] * (max(0, steps.tokens - room) + 1))
-            start = steps.floor(start) if rule.aligned else start
+            start = steps.draw_start(float(rows[number][_WINDOW_START]), room, rule.aligned)
             yield Window(number, start, min(start + room, steps.tokens), lent)
     else:
         yield from _cover(rule, steps, phase, prompt)
@@ -156,19 +168,21 @@ def windows(
 def _cover(
     rule: WindowRule, steps: Steps, phase: float, prompt: Callable[[int], Prompt]
 ) -> Iterator[Window]:
-    total = steps.tokens
-    number = 0
-    lent = prompt(number)
-    room = rule.length - lent.length
-    # One window is enough for a short episode; a phase would only repeat its tokens.
-    position = 0 if total <= room else -int(phase * room)
-    while True:
+    total, position = steps.tokens, 0
+    for number in itertools.count():
+        lent = prompt(number)
+        start = max(0, position)
+        if rule.aligned and steps.floor(start + rule.length - lent.length) == start:
+            # The timestep does not fit beside the prompt, so that the walk would stand still.
+            lent = NO_PROMPT
+        room = rule.length - lent.length
+        if number == 0 and total > room:
+            # One window is enough for a short episode; a phase would only repeat its tokens.
+            position = -int(phase * room)
         if position + room >= total:
             start = max(0, total - room)
-            start = steps.ceil(start) if rule.aligned else start
-            yield Window(number, start, total, lent)
+            yield Window(number, steps.ceil(start) if rule.aligned else start, total, lent)
             return
-        start = max(0, position)
         yield Window(number, start, start + room, lent)
         # The next window begins where this one, had it not been clamped, would have ended.
         following = position + room
@@ -176,9 +190,6 @@ def _cover(
             # The last timestep that is whole in the window bounds how far the walk may go.
             following = min(steps.ceil(following), steps.floor(start + room))
         position = following
-        number += 1
-        lent = prompt(number)
-        room = rule.length - lent.length
 
 
 def choose_prompt(rule: WindowRule, donor: Steps, from_end: bool, draw: float) -> Prompt:
@@ -194,9 +205,9 @@ def choose_prompt(rule: WindowRule, donor: Steps, from_end: bool, draw: float) -
       draw: in [0, 1), gives the uniform start.
     """
     length = min(rule.prompt_length, donor.tokens)
-    last_start = donor.tokens - length
-    start = last_start if from_end else int(draw * (last_start + 1))
-    stop = start + length
-    if rule.aligned:
-        start = donor.ceil(start)
-    return Prompt(start, stop) if start < stop else NO_PROMPT
+    if not from_end:
+        start = donor.draw_start(draw, length, rule.aligned)
+        return Prompt(start, min(start + length, donor.tokens))
+    start = donor.tokens - length
+    start = donor.ceil(start) if rule.aligned else start
+    return Prompt(start, donor.tokens) if start < donor.tokens else NO_PROMPT

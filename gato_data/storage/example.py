@@ -304,11 +304,6 @@ def _field(number: int, data: bytes) -> bytes:
     return encode_varint(number << 3 | _BYTES) + encode_varint(len(data)) + data
 
 
-def _zero_of(values: object) -> object:
-    """Stands for the first value of an empty list; only an array says what it would hold."""
-    return values.dtype.type() if isinstance(values, np.ndarray) else b""
-
-
 Values = Sequence[bytes] | Sequence[int] | Sequence[float] | npt.NDArray[Any]
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gato_data.expert_return import task_returns
+from gato_data.expert_return import expert_return
 from gato_data.recording import registry
 from gato_data.recording.environment import ExpertEnvironment
 from gato_data.recording.rollout import Episode, roll_out
@@ -157,6 +157,21 @@ def test_lqr_expert_is_optimal(task: str, bodies: int, motors: int) -> None:
     assert costs == pytest.approx(value - ends, rel=1e-3)
 
 
+def test_lqr_episodes_start_anywhere_in_one_system() -> None:
+    environment = registry.make("dm_control/lqr-lqr_2_1")
+    forces, starts = [], []
+    for seed in (0, 1, 2):
+        starts.append(environment.reset(seed)["position"])
+        # From rest, the bodies' first movement under one force is the system's own answer.
+        pushed = environment.step(np.ones(1, np.float32)).observation["velocity"]
+        environment.reset(seed)
+        idle = environment.step(np.zeros(1, np.float32)).observation["velocity"]
+        forces.append(pushed - idle)
+    np.testing.assert_allclose(np.linalg.norm(starts, axis=1), np.sqrt(2), rtol=1e-6)
+    assert len({start.tobytes() for start in starts}) == 3
+    np.testing.assert_allclose(forces[1:], [forces[0]] * 2, rtol=1e-4)
+
+
 def test_an_episode_depends_on_nothing_but_its_names(cartpole: ExpertEnvironment) -> None:
     name = "gymnasium/CartPole-v1"
     first = roll_out(cartpole, name, seed=0, index=4, noise=0.8)
@@ -202,18 +217,19 @@ def test_noise_replaces_the_share_of_actions_that_it_says(cartpole: ExpertEnviro
     assert 0.5 < max(levels) < 0.6
 
 
-def test_noise_gives_the_filter_work(go_to_local: ExpertEnvironment) -> None:
-    name = "babyai/GoToLocal"
+def test_noise_gives_the_filter_work() -> None:
+    name = "babyai/UnlockPickup"
+    environment = registry.make(name)
 
     def returns(noise: float) -> np.ndarray:
-        episodes = (roll_out(go_to_local, name, seed=0, index=i, noise=noise) for i in range(30))
+        episodes = (roll_out(environment, name, seed=0, index=i, noise=noise) for i in range(30))
         return np.array([episode.total_reward for episode in episodes])
 
     clean, noisy = returns(0), returns(0.5)
-    assert clean.min() > 0.75  # all are solved
+    assert clean.min() > 0  # all are solved
     assert noisy.mean() < clean.mean() - 0.03
-    dropped = int((noisy < task_returns(noisy, 0.8).threshold).sum())
-    assert 2 <= dropped <= 15
+    below = int((noisy < 0.8 * expert_return(noisy)).sum())
+    assert 4 <= below <= 15
 
 
 def test_where_the_bot_gives_up_the_episode_is_cut() -> None:

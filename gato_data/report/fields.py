@@ -1,0 +1,284 @@
+"""Which tokens of a sequence belong to which key of its timesteps.
+
+A sequence stores no key names: they follow from the layout in the manifest. Sizes that only the
+data tells (texts, images of undeclared size) follow from the modality of the tokens. Windows and
+prompts may begin and end within a timestep, so its keys are laid out from the end that is there.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from math import prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gato_data.vocabulary import ACTION_POSITION, Modality
+
+Ints = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of the layout, or neighbouring texts, whose border cannot be told.
+
+    Attributes:
+      name: path without `steps/`.
+      is_action: its role.
+      modality: one of `Modality`.
+      tokens: in one timestep; None where only the data tells.
+      images: in one timestep.
+    """
+
+    name: str
+    is_action: bool
+    modality: int
+    tokens: int | None = None
+    images: int = 1
+
+
+@dataclass(frozen=True)
+class Span:
+    """The tokens [start, stop) of a sequence that belong to one key.
+
+    Attributes:
+      key: None where it cannot be told which.
+      modality: of the tokens.
+      is_cut: whether tokens of the key lie, or may lie, outside the window.
+    """
+
+    key: Key | None
+    modality: int
+    is_action: bool
+    start: int
+    stop: int
+    is_cut: bool = False
+
+
+@dataclass(frozen=True)
+class Timestep:
+    """One timestep of a prompt or window, perhaps in part.
+
+    Attributes:
+      number: in its episode.
+      start, stop: tokens of the sequence.
+      spans: keys in token order, the separator among them.
+      cut: what is missing, in words; empty if nothing is known to be.
+    """
+
+    number: int
+    start: int
+    stop: int
+    spans: tuple[Span, ...]
+    cut: str
+
+
+def keys_of(layout: Sequence[Mapping[str, Any]]) -> tuple[Key, ...]:
+    """The keys of a layout as the manifest stores it."""
+    keys: list[Key] = []
+    for entry in layout:
+        key = Key(
+            entry["key"].removeprefix("steps/"),
+            entry["role"] == "action",
+            Modality.NAMES.index(entry["modality"]),
+            entry["tokens"],
+            prod(entry["shape"][:-3]) if entry["modality"] == "image" else 1,
+        )
+        last = keys[-1] if keys else None
+        if last and key.modality == last.modality == Modality.TEXT:
+            if key.is_action == last.is_action:
+                keys[-1] = Key(f"{last.name} + {key.name}", key.is_action, key.modality)
+                continue
+        keys.append(key)
+    return tuple(keys)
+
+
+def timesteps(
+    record: Mapping[str, Any], start: int, stop: int, keys: Sequence[Key]
+) -> list[Timestep]:
+    """The timesteps of the part [start, stop) of a sequence, its prompt or its window.
+
+    Args:
+      record: one sequence by field name.
+      keys: of the layout of its data set.
+    """
+    if start >= stop:
+        return []
+    numbers = record["timestep"][start:stop]
+    borders = [start, *(np.flatnonzero(np.diff(numbers)) + start + 1).tolist(), stop]
+    return [
+        _timestep(record, first, last, keys, is_last=last == stop)
+        for first, last in zip(borders[:-1], borders[1:], strict=True)
+    ]
+
+
+def _timestep(
+    record: Mapping[str, Any], start: int, stop: int, keys: Sequence[Key], is_last: bool
+) -> Timestep:
+    modality, local = record["modality"], record["local_position"]
+    is_action = local[start:stop] == ACTION_POSITION
+    separators = np.flatnonzero(modality[start:stop] == Modality.SEPARATOR)
+    actions = start + int(is_action.argmax()) if is_action.any() else stop
+    middle = start + int(separators[0]) if len(separators) else None
+    end = actions if middle is None else middle
+
+    reader = _Reader(modality[:stop], _image_starts(record)[:stop])
+    observation = [key for key in keys if not key.is_action]
+    acting = [key for key in keys if key.is_action]
+    missing = int(local[start]) if start < end else 0
+    spans: list[Span] = []
+    if start < end or (middle == start == end and not observation):
+        spans += reader.read(observation, start, end, missing, has_end=middle is not None)
+    if middle is not None:
+        spans.append(Span(None, Modality.SEPARATOR, False, middle, middle + 1))
+    action_start = actions if middle is None else middle + 1
+    if action_start < stop:
+        unknown = None if middle is None else 0
+        spans += reader.read(acting, action_start, stop, unknown, has_end=not is_last)
+    cut = _cut(start, end, missing, middle, spans, acting)
+    return Timestep(int(record["timestep"][start]), start, stop, tuple(spans), cut)
+
+
+def _cut(
+    start: int,
+    end: int,
+    missing: int,
+    middle: int | None,
+    spans: Sequence[Span],
+    acting: Sequence[Key],
+) -> str:
+    """What of a timestep is not there, in words."""
+    if start < end and missing:
+        front = f"begins at its token {missing}"
+    elif start == end and middle is None:
+        front = "begins within its action"
+    elif start == end:
+        front = "begins at its separator"
+    else:
+        front = ""
+    wanted = sum(key.tokens or 0 for key in acting)
+    present = sum(span.stop - span.start for span in spans if span.is_action)
+    if middle is None and end > start:
+        back = "ends within its observation"
+    elif middle is not None and present < wanted:
+        back = "ends within its action" if present else "ends at its separator"
+    else:
+        back = ""
+    return " and ".join(filter(None, (front, back)))
+
+
+def _image_starts(record: Mapping[str, Any]) -> npt.NDArray[np.bool_]:
+    """bool [L]: where an image begins, which is where its first patch lies at the top left."""
+    starts = np.zeros(len(record["modality"]), bool)
+    corners = (record["patch_rows"][:, 0] == 0) & (record["patch_columns"][:, 0] == 0)
+    starts[record["modality"] == Modality.IMAGE] = corners
+    return starts
+
+
+class _Reader:
+    """Lays keys out over tokens."""
+
+    def __init__(self, modality: Ints, image_starts: npt.NDArray[np.bool_]) -> None:
+        self._modality = modality
+        self._image_starts = image_starts
+
+    def read(
+        self, keys: Sequence[Key], start: int, stop: int, missing: int | None, has_end: bool
+    ) -> list[Span]:
+        """The spans of the tokens [start, stop), which are all of one role.
+
+        Args:
+          missing: tokens of the keys that lie before `start`; None: it is not known how many.
+          has_end: whether the last key ends at `stop`.
+        """
+        found: list[Span] | None = None
+        if missing == 0:
+            found = self._forward(keys, start, stop, 0, has_end)
+        elif has_end:
+            found = self._backward(keys, start, stop, missing)
+        elif missing is not None:
+            found = self._forward(keys, start, stop, missing, has_end)
+        elif sum(key.tokens or 0 for key in keys) == stop - start:
+            found = self._forward(keys, start, stop, 0, has_end)
+        return self._unknown(keys, start, stop) if found is None else found
+
+    def _forward(
+        self, keys: Sequence[Key], start: int, stop: int, skip: int, has_end: bool
+    ) -> list[Span] | None:
+        spans = []
+        at = start
+        for key in keys:
+            if at == stop and not has_end:
+                break
+            size = key.tokens
+            if size is None:
+                if skip:
+                    return None
+                last = self._run_end(key, at, stop)
+                cut = last == stop and not has_end
+            elif skip >= size > 0:
+                skip -= size
+                continue
+            else:
+                last = min(stop, at + size - skip)
+                cut = bool(skip) or last - at < size
+                skip = 0
+            spans.append(Span(key, key.modality, key.is_action, at, last, cut))
+            at = last
+        return spans if at == stop and self._fits(spans) else None
+
+    def _backward(
+        self, keys: Sequence[Key], start: int, stop: int, missing: int | None
+    ) -> list[Span] | None:
+        spans = []
+        at = stop
+        for place in range(len(keys) - 1, -1, -1):
+            if at == start:
+                break
+            key = keys[place]
+            if key.tokens is None:
+                first = self._run_start(key, start, at)
+                before = [other.tokens for other in keys[:place]]
+                known = sum(size or 0 for size in before) if None not in before else None
+                cut = first == start and known != missing
+            else:
+                first = max(start, at - key.tokens)
+                cut = at - first < key.tokens
+            spans.append(Span(key, key.modality, key.is_action, first, at, cut))
+            at = first
+        spans.reverse()
+        return spans if at == start and self._fits(spans) else None
+
+    def _run_end(self, key: Key, at: int, stop: int) -> int:
+        """Where the tokens of a key of unknown size end, counted from its first."""
+        others = np.flatnonzero(self._modality[at:stop] != key.modality)
+        end = at + int(others[0]) if len(others) else stop
+        if key.modality == Modality.IMAGE:
+            starts = np.flatnonzero(self._image_starts[at:end])
+            if len(starts) > key.images:
+                return at + int(starts[key.images])
+        return end
+
+    def _run_start(self, key: Key, start: int, at: int) -> int:
+        others = np.flatnonzero(self._modality[start:at] != key.modality)
+        first = start + int(others[-1]) + 1 if len(others) else start
+        if key.modality == Modality.IMAGE:
+            starts = np.flatnonzero(self._image_starts[first:at])
+            if len(starts) >= key.images:
+                return first + int(starts[-key.images])
+        return first
+
+    def _fits(self, spans: Sequence[Span]) -> bool:
+        return all((self._modality[s.start : s.stop] == s.modality).all() for s in spans)
+
+    def _unknown(self, keys: Sequence[Key], start: int, stop: int) -> list[Span]:
+        """Runs of one modality, whose keys cannot be told."""
+        is_action = bool(keys) and keys[0].is_action
+        spans = []
+        at = start
+        for modality, run in groupby(self._modality[start:stop].tolist()):
+            count = len(list(run))
+            spans.append(Span(None, modality, is_action, at, at + count, True))
+            at += count
+        return spans
