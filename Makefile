@@ -22,7 +22,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 
 demo: $(VENV)/.ready  ## Records experts, trains a vocabulary, builds sequences, shows them.
 	rm -rf $(DEMO)
-	$(BIN)/gato-data record babyai/GoToLocal babyai/PickupLoc babyai-pixels/GoToRedBall \
+	$(BIN)/gato-data record babyai/GoToLocal babyai/UnlockPickup babyai-pixels/GoToRedBall \
 		metaworld/reach-v3 dm_control/lqr-lqr_2_1 \
 		--output $(DEMO)/data --episodes 50 --seed 1 --noise 0.5
 	$(BIN)/gato-data vocab README.md CONTRIBUTING.md $(DEMO)/data/*/1.0.0 \

@@ -185,6 +185,7 @@ def _probability(text: str) -> float:
 def _record(arguments: _Arguments) -> None:
     from gato_data.recording import available, record
     from pipelines import tables
+    from pipelines.progress import Progress
 
     if arguments.list:
         for name, description in available():
@@ -196,17 +197,21 @@ def _record(arguments: _Arguments) -> None:
             "environments."
         )
     for environment in arguments.environments:
-        summary = record(
-            environment,
-            arguments.output,
-            episodes=arguments.episodes,
-            seed=arguments.seed,
-            noise=arguments.noise,
-        )
+        done = [0]
+        with Progress.to_stderr().watch(environment, arguments.episodes, lambda d=done: d[0]):
+            summary = record(
+                environment,
+                arguments.output,
+                episodes=arguments.episodes,
+                seed=arguments.seed,
+                noise=arguments.noise,
+                progress=lambda count, d=done: d.__setitem__(0, count),
+            )
+        gave_up = f", {summary.unfinished} cut where the expert gave up" * bool(summary.unfinished)
         print(
-            f"{environment}: {summary.episodes} episodes, {summary.steps} steps, return "
-            f"{tables.number(summary.return_min)} to {tables.number(summary.return_max)} (mean "
-            f"{tables.number(summary.return_mean)}) in {summary.path}"
+            f"  {summary.steps} steps, return {tables.number(summary.return_min)} to "
+            f"{tables.number(summary.return_max)} (mean {tables.number(summary.return_mean)})"
+            f"{gave_up}: {summary.path}"
         )
 
 

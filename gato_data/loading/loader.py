@@ -34,7 +34,7 @@ def load(
     | `tokens` | int32 [B, L] | ids, see `vocabulary` in the manifest |
     | `targets` | int32 [B, L] | the token after each: `tokens[:, 1:]`; 0 in the last place |
     | `loss_mask` | uint8 [B, L] | 1 where `targets` counts; 0 in the last place |
-    | `modality` | uint8 [B, L] | 0 padding, 1 text, 2 image, 3 discrete, 4 continuous, 5 separator |
+    | `modality` | uint8 [B, L] | padding, text, image, discrete, continuous, separator: 0 to 5 |
     | `local_position` | int16 [B, L] | 0 to 511 in an observation, 512 actions, -1 none |
     | `timestep` | int32 [B, L] | step in its episode, -1 none |
     | `segment` | int16 [B, L] | number of the packed document, -1 padding |
@@ -92,13 +92,14 @@ def _batches(
             yield assemble(shards, order[start : start + shape.size].tolist(), shape)
 
 
-def epoch_order(sequences: int, seed: int, epoch: int) -> npt.NDArray[np.uint32 | np.int64]:
+def epoch_order(sequences: int, seed: int, epoch: int) -> npt.NDArray[np.integer]:
     """The order of one epoch: a permutation of the numbers of the sequences.
 
     A permutation of indices, not a buffer, is what makes neighbours in a batch independent however
     the shards are sorted; at 4 bytes a sequence it stays small beside them.
     """
-    dtype = np.uint32 if sequences <= 2**32 else np.int64
-    order = np.arange(sequences, dtype=dtype)
+    order: npt.NDArray[np.integer] = np.arange(
+        sequences, dtype=np.uint32 if sequences <= 2**32 else np.int64
+    )
     draws.generator(seed, "load", epoch).shuffle(order)
     return order

@@ -113,7 +113,7 @@ class ArrowShard:
     def views(self, row: int, names: Iterable[str]) -> Views:
         batch = bisect_right(self._starts, row) - 1
         inner = row - self._starts[batch]
-        found = {}
+        found: Views = {}
         for name in names:
             place = self._values[name][batch]
             if name in self._flat:

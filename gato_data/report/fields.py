@@ -7,7 +7,7 @@ prompts may begin and end within a timestep, so its keys are laid out from the e
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 from math import prod
 from typing import Any
 
@@ -86,11 +86,11 @@ def keys_of(layout: Sequence[Mapping[str, Any]]) -> tuple[Key, ...]:
             prod(entry["shape"][:-3]) if entry["modality"] == "image" else 1,
         )
         last = keys[-1] if keys else None
-        if last and key.modality == last.modality == Modality.TEXT:
-            if key.is_action == last.is_action:
-                keys[-1] = Key(f"{last.name} + {key.name}", key.is_action, key.modality)
-                continue
-        keys.append(key)
+        kind = (key.modality, key.is_action)
+        if last and key.modality == Modality.TEXT and kind == (last.modality, last.is_action):
+            keys[-1] = Key(f"{last.name} + {key.name}", key.is_action, key.modality)
+        else:
+            keys.append(key)
     return tuple(keys)
 
 
@@ -109,7 +109,7 @@ def timesteps(
     borders = [start, *(np.flatnonzero(np.diff(numbers)) + start + 1).tolist(), stop]
     return [
         _timestep(record, first, last, keys, is_last=last == stop)
-        for first, last in zip(borders[:-1], borders[1:], strict=True)
+        for first, last in pairwise(borders)
     ]
 
 

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -182,7 +183,8 @@ class _Writer:
         if span.modality == Modality.CONTINUOUS:
             values = continuous.decode(tokens, companded=not span.is_action)
             return [flow(f"{value:.4g}" for value in values.tolist())]
-        if span.modality == Modality.DISCRETE:
+        # In the paper's id map a discrete value is its id.
+        if span.modality == Modality.DISCRETE and self._discrete_start:
             return [flow(map(str, discrete.decode(tokens, self._discrete_start).tolist()))]
         return []
 
@@ -194,7 +196,7 @@ class _Writer:
         corners = np.flatnonzero((rows[:, 0] == 0) & (columns[:, 0] == 0)).tolist()
         borders = sorted({0, *corners, len(patches)})
         cells = []
-        for first, stop in zip(borders[:-1], borders[1:], strict=True):
+        for first, stop in pairwise(borders):
             part = slice(first, stop)
             cells += _image(patches[part], rows[part], columns[part], self._draw)
         return cells

@@ -212,9 +212,7 @@ class _Check:
             folder = dataset["folder"]
             wanted = {files.name_of(unit.file) for unit in units if unit.dataset == name}
             if is_tfrecord:
-                wanted |= {shards.offsets_path(file) for file in wanted} | (
-                    extra if wanted else extra
-                )
+                wanted |= {shards.offsets_path(file) for file in wanted} | extra
             for found in files.list_names(files.join(self._directory, folder)):
                 if found not in wanted:
                     yield f"{folder}/{found}: not part of this build."

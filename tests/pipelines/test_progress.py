@@ -1,0 +1,133 @@
+"""What people read while they wait, and at the end."""
+
+import io
+import time
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from pipelines import runner, tables
+from pipelines.progress import Progress, describe, duration
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (125, "2:05"), (3723, "1:02:03")]
+)
+def test_duration(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_describe_gives_units_rate_and_time_left() -> None:
+    line = describe("building", 40, 10, 20.0, tokens_each=5e6)
+    assert line == "building 10/40, 2.5 M tokens/s, 1:00 left"
+
+
+def test_describe_at_the_end() -> None:
+    assert describe("indexing", 3, 3, 61.0) == "indexing 3/3, in 1:01"
+
+
+def test_describe_before_anything_is_done() -> None:
+    assert describe("building", 3, 0, 5.0, 1e6) == "building 0/3"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_pipe_gets_whole_lines_and_no_control_characters() -> None:
+    stream = io.StringIO()
+    with Progress(stream).watch("building", 2, lambda: 2):
+        pass
+    assert stream.getvalue() == "building 2/2, in 0:00\n"
+
+
+def test_a_terminal_line_is_redrawn() -> None:
+    stream = Terminal()
+    counts = iter([0, 1, 1, 1, 2, 2, 2, 2, 2, 2])
+    with Progress(stream).watch("building", 2, lambda: next(counts)):
+        time.sleep(1.2)
+    assert stream.getvalue().count("\r") >= 2
+    assert stream.getvalue().endswith("\n")
+
+
+def test_a_count_that_fails_does_not_stop_the_work() -> None:
+    def broken() -> int:
+        raise OSError("the store is busy")
+
+    stream = io.StringIO()
+    with Progress(stream).watch("building", 2, broken):
+        pass
+    assert "building 0/2" in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0"), (950, "950"), (12_345, "12.3 k"), (4.56e6, "4.56 M"), (1.2e13, "12 T")]
+)
+def test_short(count: float, text: str) -> None:
+    assert tables.short(count) == text
+
+
+def test_size() -> None:
+    assert tables.size(256 << 20) == "256 MiB"
+    assert tables.size(10) == "10 B"
+
+
+def _row(**values: Any) -> dict[str, Any]:
+    row = {"dataset": "a_data_set_with_a_long_name", "task": "put the red carrot on the plate"}
+    numbers = {"episodes": 1234567, "kept": 1234567, "sequences": 99_999_999, "tokens": 10**11}
+    return row | numbers | {"padding": 10**10, "expert": 12345.678, "threshold": -0.123456} | values
+
+
+def test_the_task_table_fits_100_columns() -> None:
+    out = io.StringIO()
+    rows = [_row(), _row(expert=None, threshold=None)]
+    Console(file=out, width=tables.WIDTH).print(
+        tables.task_table(rows, {"a_data_set_with_a_long_name": 7})
+    )
+    lines = out.getvalue().splitlines()
+    assert max(map(len, lines)) <= 100
+    assert "1.235e+04" in lines[1]
+    assert "–" in lines[2]
+    assert [line.split()[-1] for line in (lines[1], lines[-1])] == ["7", "7"]
+    assert "9.1 %" in lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("asked", "seconds", "elements", "expected"),
+    [(None, 1.0, 100, 1), (None, 1000.0, 1, 1), (3, 0.0, 1, 3)],
+)
+def test_small_work_stays_in_this_process(
+    asked: int | None, seconds: float, elements: int, expected: int
+) -> None:
+    assert runner.worker_count(asked, seconds, elements) == expected
+
+
+def test_large_work_uses_every_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "processors", lambda: 16)
+    assert runner.worker_count(None, 1000.0, 100) == 16
+    assert runner.worker_count(None, 1000.0, 5) == 5
+
+
+def _direct(arguments: list[str], workers: int) -> tuple[str | None, Any, Any]:
+    from apache_beam.options.pipeline_options import DirectOptions, StandardOptions
+
+    made = runner.options(arguments, workers)
+    direct = made.view_as(DirectOptions)
+    return (
+        made.view_as(StandardOptions).runner,
+        direct.direct_num_workers,
+        direct.direct_running_mode,
+    )
+
+
+def test_the_local_default_is_the_in_process_runner() -> None:
+    assert _direct([], 1) == ("FnApiRunner", 1, "in_memory")
+    assert _direct([], 4) == ("FnApiRunner", 4, "multi_processing")
+
+
+def test_arguments_for_beam_win() -> None:
+    given = ["--direct_num_workers=2", "--direct_running_mode=multi_threading"]
+    assert _direct(given, 8) == ("FnApiRunner", 2, "multi_threading")
+    assert _direct(["--runner=DataflowRunner"], 8)[0] == "DataflowRunner"
