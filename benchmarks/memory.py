@@ -58,9 +58,7 @@ def measure(folder: Path, gigabytes: float, workers: int) -> tuple[int, int, flo
     episodes = int(gigabytes * _EPISODES_A_GIGABYTE)
     source = data.write_rlds(folder / "input", data.PIXELS, data.pixels, episodes, shards=8)
     config = folder / "memory.yaml"
-    config.write_text(
-        f"datasets:\n  - {{name: pixels, kind: rlds, path: {source}, filter: off}}\n"
-    )
+    config.write_text(f"datasets:\n  - {{name: pixels, kind: rlds, path: {source}, filter: off}}\n")
     output = folder / "out"
     command = [sys.executable, "-m", "pipelines.cli", "build", str(config)]
     status, peak, seconds = watch([*command, "--output", str(output), "--workers", str(workers)])

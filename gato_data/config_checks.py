@@ -11,7 +11,7 @@ import jsonschema
 from gato_data import vocabulary
 from gato_data.config_reading import KeyPath, Problem
 from gato_data.schema_files import read_schema
-from gato_data.sequencing.sequences import PATCH_SIDE
+from gato_data.vocabulary import PATCH_SIDE
 
 # Kinds that are designed, and not part of this version.
 _PLANNED_KINDS = ("image_text", "question_answer", "text", "interleaved")

@@ -22,6 +22,9 @@ PADDING = 33_025
 IMAGE = 33_026
 BASE_SIZE = 33_027
 
+# An image token stands for a patch of so many pixels a side (paper, section 2.1).
+PATCH_SIDE = 16
+
 
 class Modality:
     """Values of the `modality` field of a sequence record."""
@@ -59,6 +62,11 @@ class Vocabulary:
             raise ValueError(
                 f"discrete_offset must be 0 or at least {BASE_SIZE}, not {self.discrete_offset}: "
                 "anything between collides with continuous values, separator, padding or image."
+            )
+        if self.size > 2**32:
+            raise ValueError(
+                f"discrete_offset must be at most {2**32 - DISCRETE_SIZE}, not "
+                f"{self.discrete_offset}: ids are stored in 32 bits."
             )
 
     @property

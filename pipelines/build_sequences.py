@@ -17,11 +17,11 @@ import apache_beam as beam
 from apache_beam.metrics.metric import Metrics
 
 from gato_data.building.context import DatasetContext, Job
-from gato_data.building.manifest import MANIFEST, read_manifest
 from gato_data.building.plan import Plan
 from gato_data.building.steps import complete, missing_units, open_datasets, plan
 from gato_data.building.unit import build_unit
 from gato_data.readers.images import check_decoder
+from gato_data.records.manifest import MANIFEST, read_manifest
 from gato_data.storage import files
 from pipelines import runner
 from pipelines.index_episodes import index_episodes

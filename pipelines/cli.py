@@ -182,6 +182,19 @@ def _probability(text: str) -> float:
     return value
 
 
+class _Counter:
+    """A number that one thread sets and another shows."""
+
+    def __init__(self) -> None:
+        self._value = 0
+
+    def set(self, value: int) -> None:
+        self._value = value
+
+    def read(self) -> int:
+        return self._value
+
+
 def _record(arguments: _Arguments) -> None:
     from gato_data.recording import available, record
     from pipelines import tables
@@ -197,15 +210,15 @@ def _record(arguments: _Arguments) -> None:
             "environments."
         )
     for environment in arguments.environments:
-        done = [0]
-        with Progress.to_stderr().watch(environment, arguments.episodes, lambda d=done: d[0]):
+        done = _Counter()
+        with Progress.to_stderr().watch(environment, arguments.episodes, done.read):
             summary = record(
                 environment,
                 arguments.output,
                 episodes=arguments.episodes,
                 seed=arguments.seed,
                 noise=arguments.noise,
-                progress=lambda count, d=done: d.__setitem__(0, count),
+                progress=done.set,
             )
         gave_up = f", {summary.unfinished} cut where the expert gave up" * bool(summary.unfinished)
         print(

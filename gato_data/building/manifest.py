@@ -13,15 +13,13 @@ from gato_data.building.context import Job
 from gato_data.building.plan import Plan
 from gato_data.building.publish import Sidecar
 from gato_data.building.unit import dataset_folder
-from gato_data.errors import GatoDataError, UsageError
+from gato_data.errors import GatoDataError
 from gato_data.records import digest, tfds_info
-from gato_data.records.schema import SCHEMA_VERSION, check_version
+from gato_data.records.manifest import MANIFEST, MODEL_FILE, SHARDS_FILE, encode_manifest
+from gato_data.records.schema import SCHEMA_VERSION
 from gato_data.storage import files
 from gato_data.tokenizers.text import TextTokenizer
 from gato_data.vocabulary import Vocabulary
-
-MANIFEST = "manifest.json"
-MODEL_FILE = "vocabulary.model"
 
 SHARDS_SCHEMA = pa.schema(
     [
@@ -36,27 +34,6 @@ SHARDS_SCHEMA = pa.schema(
         ("content", pa.string()),
     ]
 )
-
-
-def read_manifest(directory: str) -> dict[str, Any]:
-    """The manifest of a finished build.
-
-    Raises:
-      UsageError: there is none, or it is damaged or of a newer schema.
-    """
-    path = files.join(directory, MANIFEST)
-    try:
-        manifest: dict[str, Any] = json.loads(files.read_bytes(path))
-        version = str(manifest["schema"])
-    except FileNotFoundError:
-        raise UsageError(
-            f"{directory}: no {MANIFEST}, so this is no finished build. Run `gato-data build` "
-            "with this --output again; it goes on where it stopped."
-        ) from None
-    except (ValueError, KeyError, TypeError):
-        raise UsageError(f"{path}: damaged; no valid manifest. Run the build again.") from None
-    check_version(version)
-    return manifest
 
 
 def quarantine_rows(dataset: str, index: pa.Table) -> list[dict[str, Any]]:
@@ -106,14 +83,13 @@ def finish(
     quarantined = _write_quarantines(job, sidecars, indexes)
     shards = [{name: getattr(x, name) for name in SHARDS_SCHEMA.names} for x in sidecars]
     table = pa.Table.from_pylist(shards, schema=SHARDS_SCHEMA)
-    files.publish(files.join(job.output, "shards.parquet"), lambda s: pq.write_table(table, s))
+    files.publish(files.join(job.output, SHARDS_FILE), lambda s: pq.write_table(table, s))
     if job.config.output.format == "tfrecord":
         _write_tfds(job, sidecars)
     if text:
         files.publish_bytes(files.join(job.output, MODEL_FILE), text.model)
     manifest = describe_build(job, plan, sidecars, quarantined, text)
-    encoded = json.dumps(manifest, sort_keys=True, ensure_ascii=False, indent=1)
-    files.publish_bytes(files.join(job.output, MANIFEST), encoded.encode())
+    files.publish_bytes(files.join(job.output, MANIFEST), encode_manifest(manifest))
     return manifest
 
 

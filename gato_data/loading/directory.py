@@ -3,7 +3,6 @@
 It needs nothing that only a build needs, so that hosts which train read with the base install.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,11 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gato_data.errors import UsageError
-from gato_data.records.schema import check_version
+from gato_data.records.manifest import SHARDS_FILE, read_manifest
 from gato_data.storage import files
-
-MANIFEST = "manifest.json"
-SHARDS = "shards.parquet"
 
 
 @dataclass(frozen=True)
@@ -121,27 +117,11 @@ def open_build(directory: str) -> Build:
     Raises:
       UsageError: there is none, or it is damaged or of a newer schema.
     """
-    return Build(directory, _read_manifest(directory), _read_shards(directory))
-
-
-def _read_manifest(directory: str) -> dict[str, Any]:
-    path = files.join(directory, MANIFEST)
-    try:
-        manifest: dict[str, Any] = json.loads(files.read_bytes(path))
-        version = str(manifest["schema"])
-    except (FileNotFoundError, NotADirectoryError):
-        raise UsageError(
-            f"{directory}: no {MANIFEST}, so this is no finished build. Name the --output of a "
-            "`gato-data build`; run that again if it was interrupted."
-        ) from None
-    except (ValueError, KeyError, TypeError):
-        raise UsageError(f"{path}: damaged; no valid manifest. Run the build again.") from None
-    check_version(version)
-    return manifest
+    return Build(directory, read_manifest(directory), _read_shards(directory))
 
 
 def _read_shards(directory: str) -> tuple[ShardEntry, ...]:
-    path = files.join(directory, SHARDS)
+    path = files.join(directory, SHARDS_FILE)
     columns = list(ShardEntry.__dataclass_fields__)
     try:
         with files.open_read(path) as file:

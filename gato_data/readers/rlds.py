@@ -69,7 +69,9 @@ def read_episode(record: Record, leaves: Sequence[Leaf], last_step: str) -> Epis
       ContentError: the episode has no valid steps, or the record does not fit its features.
     """
     values = {leaf.path: _raw(record, leaf) for leaf in leaves}
-    counts = {leaf.path: _count(leaf, values[leaf.path]) for leaf in leaves if _values_per_step(leaf)}
+    counts = {
+        leaf.path: _count(leaf, values[leaf.path]) for leaf in leaves if _values_per_step(leaf)
+    }
     marks = record[_IS_LAST].ints() if _IS_LAST in record else None
     if marks is not None:
         counts[_IS_LAST] = len(marks)

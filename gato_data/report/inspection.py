@@ -15,9 +15,8 @@ from gato_data.report.text_page import bar, escape, flow, mask, quote, row, shor
 from gato_data.sequencing import draws
 from gato_data.storage import files
 from gato_data.tokenizers import continuous, discrete
-from gato_data.tokenizers.image import SIDE, unpatchify
 from gato_data.tokenizers.text import TextTokenizer
-from gato_data.vocabulary import Modality
+from gato_data.vocabulary import PATCH_SIDE, Modality, unpatchify
 
 # Tasks that an error message lists.
 _LISTED = 10
@@ -167,9 +166,10 @@ class _Writer:
             cells += self._values(record, span)
         except ValueError as error:
             cells.append(f"cannot be decoded: {escape(str(error))}")
-        whole = span.key.tokens if span.key else None
-        if span.is_cut:
-            cells.append(f"cut: {len(tokens)} of {whole or 'its'} tokens are in the sequence")
+        if span.is_cut and span.key and span.key.tokens:
+            cells.append(f"cut: {len(tokens)} of {span.key.tokens} tokens are in the sequence")
+        elif span.is_cut:
+            cells.append("perhaps cut: its size cannot be told at this edge")
         yield from row(name, kind, cells)
 
     def _values(self, record: Mapping[str, Any], span: Span) -> list[str]:
@@ -211,7 +211,10 @@ def _image(patches: Any, rows: Any, columns: Any, draw: bool) -> list[str]:
     ends = f"rows {_ends(row_ends)}, columns {_ends(column_ends)}"
     if height * width != len(patches) or row_ends[0] or column_ends[0]:
         return [f"{len(patches)} patches of an image, {colour}", ends]
-    lines = [f"{height}×{width} patches, {SIDE * height}×{SIDE * width} pixels, {colour}", ends]
+    lines = [
+        f"{height}×{width} patches, {PATCH_SIDE * height}×{PATCH_SIDE * width} pixels, {colour}",
+        ends,
+    ]
     if draw:
         lines += thumbnail(unpatchify(patches[np.newaxis], height, width)[0])
     return lines

@@ -1,55 +1,50 @@
 """Derives the manifest anew from plan and units, and compares."""
 
-import hashlib
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gato_data.building.context import Job
-from gato_data.building.manifest import MANIFEST, SHARDS_SCHEMA, describe_build
-from gato_data.building.plan import PLAN_VERSION, Plan
+from gato_data.building.manifest import SHARDS_SCHEMA, describe_build
 from gato_data.building.publish import Sidecar
 from gato_data.building.steps import PLAN_FILE, stored_plan
 from gato_data.config import config_from_json
 from gato_data.errors import UsageError
+from gato_data.records.manifest import MANIFEST, SHARDS_FILE
 from gato_data.storage import files
-
-SHARDS_FILE = "shards.parquet"
 
 
 class MissingPlanError(Exception):
     """Plan or sidecars are too damaged to derive a manifest from."""
 
 
-def shard_table(directory: str) -> tuple[list[dict[str, Any]], list[str]]:
-    """The rows of `shards.parquet` as far as they can be read, and what is wrong with the file."""
+def shard_table(
+    directory: str, manifest: dict[str, Any]
+) -> tuple[list[dict[str, Any]] | None, list[str]]:
+    """The rows of `shards.parquet`, None where it cannot be read, and what is wrong with it."""
     path = files.join(directory, SHARDS_FILE)
     try:
         data = files.read_bytes(path)
-        table = pq.read_table(io.BytesIO(data))
     except FileNotFoundError:
-        return [], [f"{SHARDS_FILE}: missing."]
-    except (pa.ArrowException, OSError, ValueError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        return [], [f"{SHARDS_FILE}: damaged: {error!s:.200}."]
-    if table.schema.remove_metadata() != SHARDS_SCHEMA:
-        return [], [f"{SHARDS_FILE}: its columns are {table.schema.names}."]
+        return None, [f"{SHARDS_FILE}: missing."]
     try:
+        table = pq.read_table(io.BytesIO(data)).replace_schema_metadata(None)
+        if table.schema != SHARDS_SCHEMA:
+            return None, [f"{SHARDS_FILE}: its columns are {table.schema.names}."]
         rows = table.to_pylist()
-    except UnicodeDecodeError:
-        return [], [f"{SHARDS_FILE}: damaged: a text is not UTF-8."]
+    except (pa.ArrowException, OSError, ValueError) as error:
+        return None, [f"{SHARDS_FILE}: damaged: {str(error).strip():.200}"]
     # Parquet has no checksum; but the same pyarrow writes the same rows as the same bytes.
-    sink = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema=SHARDS_SCHEMA), sink)
-    if pq.read_metadata(io.BytesIO(data)).created_by != pq.read_metadata(sink).created_by:
-        return rows, []
-    changed = sink.getvalue() != data
-    return rows, [f"{SHARDS_FILE}: damaged: other bytes than the build writes."] if changed else []
+    if manifest["versions"].get("pyarrow") == pa.__version__:
+        sink = io.BytesIO()
+        pq.write_table(pa.Table.from_pylist(rows, schema=SHARDS_SCHEMA), sink)
+        if sink.getvalue() != data:
+            return rows, [f"{SHARDS_FILE}: damaged: not the bytes that the build writes."]
+    return rows, []
 
 
 def derived_manifest(
@@ -81,38 +76,14 @@ def derived_manifest(
         problems += wrong
     try:
         expected = describe_build(job, plan, sidecars, quarantined, None)
-        if plan.request not in _requests(manifest, plan):
-            problems.append(
-                f"{MANIFEST}: `config`, `limit` or `vocabulary.text_model` is not what "
-                f"{PLAN_FILE} was made for."
-            )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise MissingPlanError(
             f"{PLAN_FILE} or a file of _units/ is damaged ({error!r:.100})."
         ) from None
-    # The plan does not hold them, but its request does; the release is nobody else's to say.
+    # Neither plan nor units say these; the manifest's checksum holds them.
     expected["vocabulary"]["text_model"] = manifest["vocabulary"]["text_model"]
     expected["gato_data"] = manifest["gato_data"]
     return expected, problems
-
-
-def _requests(manifest: Mapping[str, Any], plan: Plan) -> Iterator[str]:
-    """The digest of what was asked for (`plan.request_digest`), by every version of plans."""
-    model = manifest["vocabulary"]["text_model"]
-    parts = {
-        "config": manifest["config"],
-        "limit": manifest["limit"],
-        "inputs": {
-            name: [[file["file"], file["size"]] for file in found]
-            for name, found in plan.inputs.items()
-        },
-        "layouts": plan.layouts,
-        "text": model["sha256"] if model else None,
-        "versions": plan.versions,
-    }
-    for version in range(1, PLAN_VERSION + 1):
-        encoded = json.dumps(parts | {"version": version}, sort_keys=True).encode()
-        yield hashlib.sha256(encoded).hexdigest()
 
 
 def _quarantine(directory: str, dataset: str, sidecars: Sequence[Sidecar]) -> tuple[int, list[str]]:

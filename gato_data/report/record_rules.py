@@ -145,11 +145,9 @@ def _scalars(batch: TokenSequences, longest: int) -> Iterator[Fault]:
     for broken, name, values in rules:
         if broken.any():
             row = int(broken.argmax())
-            yield (
-                row,
-                f"{name} is {values[row]!s:.60} with a length of {length[row]} and a prompt of "
-                f"{prompt[row]}",
-            )
+            value = repr(values[row])[:60] if isinstance(values[row], str) else values[row]
+            sizes = f"a length of {length[row]} and a prompt of {prompt[row]}"
+            yield row, f"{name} is {value} with {sizes}"
 
 
 def _patches(batch: TokenSequences) -> Iterator[Fault]:

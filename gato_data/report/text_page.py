@@ -41,18 +41,23 @@ def shorten(text: str, lines: int, width: int = CELL) -> str:
 def flow(words: Iterable[str], width: int = CELL, lines: int = _LINES) -> str:
     """Words in lines of at most `width` columns; those that do not fit are counted."""
     every = list(words)
-    found = [""]
+    found: list[list[str]] = [[]]
     for place, word in enumerate(every):
-        joined = f"{found[-1]} {word}".strip()
-        if len(joined) <= width:
-            found[-1] = joined
-        elif len(found) < lines:
-            found.append(word)
-        else:
-            rest = f"… {len(every) - place} more"
-            found[-1] = found[-1] if len(found[-1]) + len(rest) < width else found[-1][: -len(rest)]
-            return "\n".join([*found[:-1], f"{found[-1].rpartition(' ')[0]} {rest}"])
-    return "\n".join(found)
+        if len(" ".join([*found[-1], word])) > width:
+            found.append([])
+        if len(found) > lines:
+            return _with_rest(found[:-1], len(every) - place, width)
+        found[-1].append(word)
+    return "\n".join(map(" ".join, found))
+
+
+def _with_rest(lines: list[list[str]], rest: int, width: int) -> str:
+    """Full lines, the last shortened until a note of how many words are missing fits."""
+    last = lines[-1]
+    while last and len(" ".join(last)) + len(f" … {rest} more") > width:
+        last.pop()
+        rest += 1
+    return "\n".join(map(" ".join, [*lines[:-1], [*last, f"… {rest} more"]]))
 
 
 def row(name: str, kind: str, cells: Iterable[str]) -> Iterator[str]:

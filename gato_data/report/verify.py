@@ -3,7 +3,8 @@
 Everything that readers of the data use is held against two witnesses: what is in the shards, and
 what the manifest, `shards.parquet` and the sidecars of the units say, each against the others. So
 a changed byte is found wherever it is, also in the manifest itself. Not re-read are `index/` and
-the tables in `plan/`, working papers of the build, and `run.json`, which may hold anything.
+the tables and estimates in `plan/`, working papers of the build, the words of `quarantine/`, and
+`run.json`, which may hold anything.
 """
 
 import hashlib
@@ -15,10 +16,10 @@ from typing import Any
 import jsonschema
 import numpy as np
 
-from gato_data.building.manifest import MANIFEST, MODEL_FILE, read_manifest
 from gato_data.building.publish import Sidecar, sidecar_path
 from gato_data.errors import UsageError
 from gato_data.records import shards, tfds_info, tfrecord
+from gato_data.records.manifest import MANIFEST, MODEL_FILE, encode_manifest, read_manifest
 from gato_data.report.manifest_check import (
     MissingPlanError,
     derived_manifest,
@@ -71,7 +72,7 @@ def verify(directory: str, on_shard: Callable[[], object] = lambda: None) -> Ver
       OSError: of the file system.
     """
     try:
-        manifest = read_manifest(directory)
+        manifest = read_manifest(directory, check=False)
     except UsageError as error:
         if not files.exists(files.join(directory, MANIFEST)):
             raise
@@ -80,8 +81,13 @@ def verify(directory: str, on_shard: Callable[[], object] = lambda: None) -> Ver
     if invalid:
         return Verification(tuple(invalid), 0, 0)
     check = _Check(directory, manifest)
-    problems = list(check.run(on_shard))
+    problems = [*check.run(on_shard), *_manifest_changed(directory, manifest)]
     return Verification(tuple(problems), check.shards, check.sequences)
+
+
+def _manifest_changed(directory: str, manifest: dict[str, Any]) -> Iterator[str]:
+    if files.read_bytes(files.join(directory, MANIFEST)) != encode_manifest(manifest):
+        yield f"{MANIFEST}: its checksum is wrong: it was changed after it was written."
 
 
 def _schema_problems(manifest: dict[str, Any]) -> Iterator[str]:
@@ -102,22 +108,26 @@ class _Check:
 
     def run(self, on_shard: Callable[[], object]) -> Iterator[str]:
         """All problems, the shards first."""
-        table, problems = shard_table(self._directory)
+        table, problems = shard_table(self._directory, self._manifest)
         yield from problems
-        units = list(self._units(most=len(table)))
-        if len(table) != self._shards_stated():
-            yield (f"shards.parquet: {len(table)} shards, {MANIFEST} says {self._shards_stated()}.")
+        named = files.list_names(files.join(self._directory, _UNITS), "*.json")
+        # Not more than there is any sign of, whatever a damaged manifest says.
+        units = list(self._units(most=max(len(table or ()), len(named))))
+        stated = self._shards_stated()
+        if table is not None and len(table) != stated:
+            yield f"shards.parquet: {len(table)} shards, {MANIFEST} says {stated}."
         sidecars: list[Sidecar] = []
-        for unit, row in zip(units, table, strict=False):
+        for unit in units:
             sidecar, problems = self._sidecar(unit)
             yield from problems
             sidecars += [sidecar] if sidecar else []
+            row = table[unit.number] if table and unit.number < len(table) else {}
             yield from self._shard(unit, row, sidecar)
             on_shard()
         yield from self._strays(units)
         yield from self._text_model()
-        if len(sidecars) == len(units) == self._shards_stated():
-            yield from self._against_units(sidecars, table)
+        if len(sidecars) == len(units) == stated:
+            yield from self._against_units(sidecars, table or ())
 
     def _shards_stated(self) -> int:
         return sum(
@@ -244,7 +254,7 @@ class _Check:
         self, sidecars: Sequence[Sidecar], table: Sequence[Mapping[str, Any]]
     ) -> Iterator[str]:
         """Holds the documents against what the build would write of these units."""
-        for number, (row, sidecar) in enumerate(zip(table, sidecars, strict=True)):
+        for number, (row, sidecar) in enumerate(zip(table, sidecars, strict=False)):
             for key, value in row.items():
                 if value != getattr(sidecar, key):
                     yield (

@@ -8,10 +8,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from gato_data.sequencing.sequences import PATCH_SIDE
 from gato_data.storage.example import BytesColumn
 from gato_data.tokenizers import image
-from gato_data.vocabulary import Modality
+from gato_data.vocabulary import PATCH_SIDE, Modality
 
 
 class Frames(Protocol):

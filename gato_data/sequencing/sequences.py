@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-PATCH_SIDE = 16
+from gato_data.vocabulary import PATCH_SIDE
+
 PATCH_BYTES = PATCH_SIDE * PATCH_SIDE * 3
 
 # The per-token fields of a sequence record with their dtypes; `tokens` takes the vocabulary's.

@@ -206,15 +206,17 @@ class TokenisedEpisode:
             return self._texts[part.path].flat(first, last)
         return self._numbers(part, first, last)
 
-    def _numbers(self, field: Field, first: int, last: int) -> npt.NDArray[np.int32]:
-        """Ids of the values of a number key: int32 [t, n]."""
+    def _numbers(self, field: Field, first: int, last: int) -> npt.NDArray[Any]:
+        """Ids of the values of a number key: [t, n]."""
         column = self.episode.columns[field.path]
         assert isinstance(column, np.ndarray)
         values = column[first:last].reshape(last - first, -1)
         try:
             if field.modality == Modality.CONTINUOUS:
                 return continuous.encode(values, compand=not field.is_action)
-            return discrete.encode(values, self.vocabulary.discrete_offset)
+            # Offsets reach beyond int32, the type of the ids of `discrete`.
+            ids = discrete.encode(values).astype(self.vocabulary.dtype)
+            return ids + self.vocabulary.dtype.type(self.vocabulary.discrete_offset)
         except ValueError as error:
             raise ContentError(_name_step(field, values, first, error)) from None
 

@@ -153,7 +153,11 @@ def _put(path: str, write: Callable[[BinaryIO], None]) -> None:
         with open(local, "wb") as file:
             write(file)
         filesystem, inner = _filesystem(path)
-        filesystem.put_file(local, inner)
+        try:
+            filesystem.put_file(local, inner)
+        except FileNotFoundError:  # unlike an object store, it has folders
+            filesystem.makedirs(posixpath.dirname(inner), exist_ok=True)
+            filesystem.put_file(local, inner)
         if int(filesystem.info(inner)["size"]) != os.path.getsize(local):
             raise OSError(f"{path}: the store holds another number of bytes than were put.")
 

@@ -10,16 +10,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gato_data.vocabulary import PATCH_SIDE
+
 Pixels = npt.NDArray[np.uint8]
 
-SIDE = 16
 # Row and column positions of a patch are quantised into a vocabulary of this size (C.3).
 POSITIONS = 128
 # What to do with sides that are no multiple of 16; the paper does not say.
 POLICIES = ("error", "resize_up", "pad", "center_crop")
 
 # (x / 127.5 - 1) / 4 for every pixel value: [-1, 1], divided by the root of the patch *side*.
-_NORMALISED = ((np.arange(256) / 127.5 - 1) / np.sqrt(SIDE)).astype(np.float32)
+_NORMALISED = ((np.arange(256) / 127.5 - 1) / np.sqrt(PATCH_SIDE)).astype(np.float32)
 
 
 def patchify(frames: Pixels) -> Pixels:
@@ -36,16 +37,23 @@ def patchify(frames: Pixels) -> Pixels:
       TypeError: another type.
     """
     _expect_pixels(frames)
-    if frames.ndim != 4 or frames.shape[3] != 3 or frames.shape[1] % SIDE or frames.shape[2] % SIDE:
+    if (
+        frames.ndim != 4
+        or frames.shape[3] != 3
+        or frames.shape[1] % PATCH_SIDE
+        or frames.shape[2] % PATCH_SIDE
+    ):
         raise ValueError(
             f"frames of shape {frames.shape} cannot be cut into patches: [T, H, W, 3] with H and W "
-            f"multiples of {SIDE} is needed."
+            f"multiples of {PATCH_SIDE} is needed."
         )
     count, height, width, channels = frames.shape
-    rows, columns = height // SIDE, width // SIDE
-    patches = np.empty((count, rows, columns, SIDE, SIDE, channels), np.uint8)
-    patches[...] = frames.reshape(count, rows, SIDE, columns, SIDE, channels).swapaxes(2, 3)
-    return patches.reshape(count, rows * columns, SIDE, SIDE, channels)
+    rows, columns = height // PATCH_SIDE, width // PATCH_SIDE
+    patches = np.empty((count, rows, columns, PATCH_SIDE, PATCH_SIDE, channels), np.uint8)
+    patches[...] = frames.reshape(count, rows, PATCH_SIDE, columns, PATCH_SIDE, channels).swapaxes(
+        2, 3
+    )
+    return patches.reshape(count, rows * columns, PATCH_SIDE, PATCH_SIDE, channels)
 
 
 def unpatchify(patches: Pixels, rows: int, columns: int) -> Pixels:
@@ -63,9 +71,9 @@ def unpatchify(patches: Pixels, rows: int, columns: int) -> Pixels:
       ValueError: another number of patches, or another shape.
     """
     count = len(patches)
-    frames = np.empty((count, rows, SIDE, columns, SIDE, 3), np.uint8)
-    frames[...] = patches.reshape(count, rows, columns, SIDE, SIDE, 3).swapaxes(2, 3)
-    return frames.reshape(count, rows * SIDE, columns * SIDE, 3)
+    frames = np.empty((count, rows, PATCH_SIDE, columns, PATCH_SIDE, 3), np.uint8)
+    frames[...] = patches.reshape(count, rows, columns, PATCH_SIDE, PATCH_SIDE, 3).swapaxes(2, 3)
+    return frames.reshape(count, rows * PATCH_SIDE, columns * PATCH_SIDE, 3)
 
 
 def patch_intervals(rows: int, columns: int) -> tuple[Pixels, Pixels]:
@@ -145,22 +153,23 @@ def fitted_size(
     sides = size if size is not None else (height, width)
     if min(sides) < 1:
         raise ValueError(f"an image of {sides[0]} x {sides[1]} (height x width) has no pixels.")
-    if not (sides[0] % SIDE or sides[1] % SIDE):
+    if not (sides[0] % PATCH_SIDE or sides[1] % PATCH_SIDE):
         return sides[0], sides[1]
     if policy == "error":
         raise ValueError(
             f"an image of {sides[0]} x {sides[1]} (height x width) cannot be cut into patches of "
-            f"{SIDE} x {SIDE}: set image_size to multiples of {SIDE}, or image_fit to "
-            "resize_up, pad or center_crop."
+            f"{PATCH_SIDE} x {PATCH_SIDE}: set image_size to multiples of {PATCH_SIDE}, or "
+            "image_fit to resize_up, pad or center_crop."
         )
     if policy == "center_crop":
-        if min(sides) < SIDE:
+        if min(sides) < PATCH_SIDE:
             raise ValueError(
-                f"an image of {sides[0]} x {sides[1]} (height x width) has no {SIDE} x {SIDE} "
-                "centre to crop: set image_fit to resize_up or pad, or set image_size."
+                f"an image of {sides[0]} x {sides[1]} (height x width) has no "
+                f"{PATCH_SIDE} x {PATCH_SIDE} centre to crop: set image_fit to resize_up or pad, "
+                "or set image_size."
             )
-        return sides[0] - sides[0] % SIDE, sides[1] - sides[1] % SIDE
-    return sides[0] + -sides[0] % SIDE, sides[1] + -sides[1] % SIDE
+        return sides[0] - sides[0] % PATCH_SIDE, sides[1] - sides[1] % PATCH_SIDE
+    return sides[0] + -sides[0] % PATCH_SIDE, sides[1] + -sides[1] % PATCH_SIDE
 
 
 def fit(frames: Pixels, size: tuple[int, int] | None = None, policy: str = "error") -> Pixels:

@@ -1,4 +1,4 @@
-"""Bad input: refused before work, or quarantined with file, offset and reason; never a traceback."""
+"""Bad input: refused before work or quarantined with file, offset and reason; no traceback."""
 
 import copy
 import json
@@ -430,9 +430,7 @@ def test_full_disk(tmp_path: Path, config: dict[str, Any]) -> None:
         pytest.skip("tmpfs cannot be mounted here")
     try:
         path = write_config(tmp_path, config)
-        failed = subprocess.run(
-            _build_command(path, disk / "out"), capture_output=True, text=True
-        )
+        failed = subprocess.run(_build_command(path, disk / "out"), capture_output=True, text=True)
         assert failed.returncode == 1, failed.stderr
         assert "No space left on device" in failed.stderr
         assert "Traceback" not in failed.stderr

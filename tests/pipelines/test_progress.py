@@ -63,7 +63,8 @@ def test_a_count_that_fails_does_not_stop_the_work() -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "text"), [(0, "0"), (950, "950"), (12_345, "12.3 k"), (4.56e6, "4.56 M"), (1.2e13, "12 T")]
+    ("count", "text"),
+    [(0, "0"), (950, "950"), (12_345, "12.3 k"), (4.56e6, "4.56 M"), (1.2e13, "12 T")],
 )
 def test_short(count: float, text: str) -> None:
     assert tables.short(count) == text

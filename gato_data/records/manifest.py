@@ -1,0 +1,60 @@
+"""`manifest.json` as a file: how it is encoded, read and held to its own checksum.
+
+Readers of a finished build need this and nothing of what only a build needs.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from gato_data.errors import UsageError
+from gato_data.records.schema import check_version
+from gato_data.storage import files
+
+MANIFEST = "manifest.json"
+MODEL_FILE = "vocabulary.model"
+SHARDS_FILE = "shards.parquet"
+
+_CHECKSUM = "checksum"
+
+
+def encode_manifest(manifest: Mapping[str, Any]) -> bytes:
+    """The bytes of the file: sorted keys, and a SHA-256 of everything else as `checksum`."""
+    content = {key: value for key, value in manifest.items() if key != _CHECKSUM}
+    return _encode(content | {_CHECKSUM: hashlib.sha256(_encode(content)).hexdigest()})
+
+
+def _encode(content: Mapping[str, Any]) -> bytes:
+    return json.dumps(content, sort_keys=True, ensure_ascii=False, indent=1).encode()
+
+
+def read_manifest(directory: str, check: bool = True) -> dict[str, Any]:
+    """The manifest of a finished build.
+
+    Args:
+      directory: of the build.
+      check: whether to refuse a manifest that was changed after it was written.
+
+    Raises:
+      UsageError: there is none, or it is damaged or of a newer schema.
+    """
+    path = files.join(directory, MANIFEST)
+    try:
+        data = files.read_bytes(path)
+        manifest: dict[str, Any] = json.loads(data)
+        version = str(manifest["schema"])
+    except (FileNotFoundError, NotADirectoryError):
+        raise UsageError(
+            f"{directory}: no {MANIFEST}, so this is no finished build. Name the --output of a "
+            "`gato-data build`; run that again if it was interrupted: it goes on where it stopped."
+        ) from None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise UsageError(f"{path}: damaged; no valid manifest. Run the build again.") from None
+    check_version(version)
+    if check and encode_manifest(manifest) != data:
+        raise UsageError(
+            f"{path}: its checksum is wrong: it was changed after it was written. `gato-data "
+            "verify` says more; delete it and run the same build again to write it anew."
+        )
+    return manifest

@@ -1,0 +1,70 @@
+"""Donors: the circle of a group."""
+
+from collections import Counter
+
+import pytest
+
+from gato_data.sequencing.prompts import NO_PROMPT, Prompt, donors
+
+NAMES = [f"episode-{number}" for number in range(12)]
+
+
+@pytest.mark.parametrize("size", range(1, 13))
+@pytest.mark.parametrize("pass_number", [0, 1])
+def test_every_episode_donates_once_and_never_to_itself(size: int, pass_number: int) -> None:
+    group = NAMES[:size]
+    lent = donors(0, "toy", pass_number, group)
+    assert set(lent) == set(group)
+    tries = min(3, size - 1)
+    for name, choices in lent.items():
+        assert len(choices) == len(set(choices)) == tries
+        assert name not in choices
+        assert set(choices) <= set(group)
+    for choice in range(tries):
+        assert Counter(choices[choice] for choices in lent.values()) == Counter(group)
+
+
+def test_the_next_choices_follow_the_circle() -> None:
+    lent = donors(0, "toy", 0, NAMES)
+    for first, second, third in lent.values():
+        assert lent[first][:2] == (second, third)
+    # One circle through all of them, not several small ones.
+    name, seen = NAMES[0], []
+    while name not in seen:
+        seen.append(name)
+        name = lent[name][0]
+    assert len(seen) == len(NAMES)
+
+
+def test_a_group_of_one_has_none() -> None:
+    assert donors(0, "toy", 0, ["alone"]) == {"alone": ()}
+    assert donors(0, "toy", 0, []) == {}
+
+
+def test_the_circle_depends_on_what_it_should() -> None:
+    lent = donors(0, "toy", 0, NAMES)
+    assert donors(0, "toy", 0, NAMES[::-1]) == lent
+    assert donors(0, "toy", 1, NAMES) != lent
+    assert donors(1, "toy", 0, NAMES) != lent
+    assert donors(0, "other", 0, NAMES) != lent
+
+
+def test_pinned() -> None:
+    assert donors(0, "toy", 0, NAMES[:4]) == {
+        "episode-1": ("episode-2", "episode-3", "episode-0"),
+        "episode-2": ("episode-3", "episode-0", "episode-1"),
+        "episode-3": ("episode-0", "episode-1", "episode-2"),
+        "episode-0": ("episode-1", "episode-2", "episode-3"),
+    }
+
+
+def test_donors_are_uniform_over_the_group() -> None:
+    """Over many passes each of the five others lends about as often."""
+    counts = Counter(donors(0, "toy", number, NAMES[:6])[NAMES[0]][0] for number in range(1000))
+    assert set(counts) == set(NAMES[1:6])
+    assert max(abs(count - 200) for count in counts.values()) < 55  # over four deviations
+
+
+def test_length() -> None:
+    assert Prompt(3, 10).length == 7
+    assert NO_PROMPT.length == 0
