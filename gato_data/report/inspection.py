@@ -15,8 +15,9 @@ from gato_data.report.text_page import bar, escape, flow, mask, quote, row, shor
 from gato_data.sequencing import draws
 from gato_data.storage import files
 from gato_data.tokenizers import continuous, discrete
+from gato_data.tokenizers.image import unpatchify
 from gato_data.tokenizers.text import TextTokenizer
-from gato_data.vocabulary import PATCH_SIDE, Modality, unpatchify
+from gato_data.vocabulary import PATCH_SIDE, Modality
 
 # Tasks that an error message lists.
 _LISTED = 10
