@@ -2,15 +2,20 @@
 
 import os
 import re
+import shlex
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
+from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from gato_data.errors import GatoDataError, UsageError
 
 LOCAL_RUNNER = "FnApiRunner"
+_DIRECT_OPTIONS = {"--direct_num_workers", "--direct_running_mode"}
 # Seconds until Beam's worker processes answer; work that takes less time than a few of these is
 # done sooner in this process.
 START_UP_SECONDS = 5.0
@@ -42,16 +47,29 @@ def worker_count(asked: int | None, seconds: float, elements: int) -> int:
 
 def options(arguments: Sequence[str], workers: int) -> PipelineOptions:
     """Beam's options: ours for a local run, unless the arguments say otherwise."""
-    names = {argument.split("=")[0] for argument in arguments}
     given = list(arguments)
-    if "--runner" not in names:
-        given.append(f"--runner={LOCAL_RUNNER}")
-        if workers > 1 and not names & {"--direct_num_workers", "--direct_running_mode"}:
-            given += [
-                f"--direct_num_workers={workers}",
-                "--direct_running_mode=multi_processing",
-            ]
+    if is_local(arguments) and not _names(arguments) & _DIRECT_OPTIONS:
+        given.append(f"--direct_num_workers={workers}")
     return PipelineOptions(given)
+
+
+def is_local(arguments: Sequence[str]) -> bool:
+    """Whether the arguments leave the choice of the runner to us, or choose ours."""
+    return "--runner" not in _names(arguments) or f"--runner={LOCAL_RUNNER}" in arguments
+
+
+def _names(arguments: Sequence[str]) -> set[str]:
+    return {argument.split("=")[0] for argument in arguments}
+
+
+def _runner(arguments: Sequence[str], workers: int) -> FnApiRunner | None:
+    """The local runner, with processes of its own where there are several workers."""
+    if not is_local(arguments):
+        return None
+    if workers > 1 and not _names(arguments) & _DIRECT_OPTIONS:
+        command = f"{shlex.quote(sys.executable)} -m pipelines.worker"
+        return FnApiRunner(SubprocessSDKEnvironment.from_command_string(command))
+    return FnApiRunner()
 
 
 def run(arguments: Sequence[str], workers: int, construct: Callable[[beam.Pipeline], Any]) -> None:
@@ -66,7 +84,9 @@ def run(arguments: Sequence[str], workers: int, construct: Callable[[beam.Pipeli
       GatoDataError: a step failed; carries the worker's own message.
     """
     try:
-        pipeline = beam.Pipeline(options=options(arguments, workers))
+        pipeline = beam.Pipeline(
+            runner=_runner(arguments, workers), options=options(arguments, workers)
+        )
         construct(pipeline)
         pipeline.run().wait_until_finish()
     except Exception as error:

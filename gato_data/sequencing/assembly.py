@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ class Excerpt:
     def length(self) -> int:
         return self.stop - self.start
 
-    @property
+    @cached_property
     def images(self) -> int:
         """Number of image tokens."""
         rows = self.tokens.patch_range(self.start, self.stop)

@@ -213,7 +213,8 @@ class TokenisedEpisode:
         values = column[first:last].reshape(last - first, -1)
         try:
             if field.modality == Modality.CONTINUOUS:
-                return continuous.encode(values, compand=not field.is_action)
+                out = np.empty(values.shape, self.vocabulary.dtype)
+                return continuous.encode(values, compand=not field.is_action, out=out)
             # Offsets reach beyond int32, the type of the ids of `discrete`.
             ids = discrete.encode(values).astype(self.vocabulary.dtype)
             return ids + self.vocabulary.dtype.type(self.vocabulary.discrete_offset)

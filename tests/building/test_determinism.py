@@ -88,6 +88,18 @@ def test_workers_change_nothing(
     assert file_bytes(tmp_path / "out") == file_bytes(built)
 
 
+def test_our_own_worker_processes_change_nothing(
+    built: Path, tmp_path: Path, config: dict[str, Any]
+) -> None:
+    running = _start(write_config(tmp_path, config), tmp_path / "out", "--workers", "2")
+    _, errors = running.communicate()
+    assert running.returncode == 0
+    # Workers keep their notes to themselves; the warnings of the plan are all that is printed.
+    lines = errors.decode().splitlines()
+    assert [line for line in lines if not line.startswith("warning: ")] == []
+    assert file_bytes(tmp_path / "out") == file_bytes(built)
+
+
 def test_the_order_in_which_files_are_listed_changes_nothing(
     built: Path, tmp_path: Path, config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ from gato_data.errors import GatoDataError, UsageError
 from gato_data.loading.directory import open_build
 from gato_data.loading.loader import epoch_order
 from gato_data.loading.shards import Shards
+from gato_data.records.manifest import encode_manifest
 from gato_data.records.shards import read_shard
 from gato_data.sequencing.sequences import PATCH_FIELDS
 
@@ -234,11 +235,11 @@ def test_ranges_come_from_the_manifest(tiny_build_arrow: Path, tmp_path: Path) -
     copy = copied(tiny_build_arrow, tmp_path)
     manifest = json.loads((copy / "manifest.json").read_text())
     manifest["vocabulary"]["padding"] = 40_000
-    (copy / "manifest.json").write_text(json.dumps(manifest))
+    (copy / "manifest.json").write_bytes(encode_manifest(manifest))
     (batch,) = load(copy, batch_size=100)
     assert (batch["tokens"][~batch["valid"]] == 40_000).all()
     manifest["vocabulary"]["dtype"] = "uint32"
-    (copy / "manifest.json").write_text(json.dumps(manifest))
+    (copy / "manifest.json").write_bytes(encode_manifest(manifest))
     with pytest.raises(GatoDataError, match="tokens is fixed_size_list"):
         load(copy)
 

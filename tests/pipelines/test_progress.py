@@ -111,24 +111,32 @@ def test_large_work_uses_every_processor(monkeypatch: pytest.MonkeyPatch) -> Non
     assert runner.worker_count(None, 1000.0, 5) == 5
 
 
-def _direct(arguments: list[str], workers: int) -> tuple[str | None, Any, Any]:
-    from apache_beam.options.pipeline_options import DirectOptions, StandardOptions
+def _direct(arguments: list[str], workers: int) -> tuple[int, str]:
+    from apache_beam.options.pipeline_options import DirectOptions
 
-    made = runner.options(arguments, workers)
-    direct = made.view_as(DirectOptions)
-    return (
-        made.view_as(StandardOptions).runner,
-        direct.direct_num_workers,
-        direct.direct_running_mode,
-    )
+    made = runner.options(arguments, workers).view_as(DirectOptions)
+    return made.direct_num_workers, made.direct_running_mode
 
 
-def test_the_local_default_is_the_in_process_runner() -> None:
-    assert _direct([], 1) == ("FnApiRunner", 1, "in_memory")
-    assert _direct([], 4) == ("FnApiRunner", 4, "multi_processing")
+def test_workers_are_processes_of_the_in_process_runner() -> None:
+    assert _direct([], 1)[0] == 1
+    assert _direct([], 4)[0] == 4
 
 
 def test_arguments_for_beam_win() -> None:
     given = ["--direct_num_workers=2", "--direct_running_mode=multi_threading"]
-    assert _direct(given, 8) == ("FnApiRunner", 2, "multi_threading")
-    assert _direct(["--runner=DataflowRunner"], 8)[0] == "DataflowRunner"
+    assert _direct(given, 8) == (2, "multi_threading")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], True),
+        (["--project=p"], True),
+        (["--runner=FnApiRunner"], True),
+        (["--runner=DataflowRunner"], False),
+        (["--runner=DirectRunner"], False),
+    ],
+)
+def test_the_local_default_is_the_in_process_runner(arguments: list[str], expected: bool) -> None:
+    assert runner.is_local(arguments) is expected

@@ -231,6 +231,7 @@ def test_a_list_in_pieces_is_refused_rather_than_cut(data: bytes) -> None:
         # As long together as strings of one length would be, and heads within contents.
         [b"a", b"\x0a\x01b"],
         [b"ab", b"", b"cdef"],
+        [b"ab", b"cd", b"e"],  # the last is shorter
     ],
 )
 def test_strings(strings: list[bytes]) -> None:
