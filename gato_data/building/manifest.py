@@ -15,7 +15,13 @@ from gato_data.building.publish import Sidecar
 from gato_data.building.unit import dataset_folder
 from gato_data.errors import GatoDataError
 from gato_data.records import digest, tfds_info
-from gato_data.records.manifest import MANIFEST, MODEL_FILE, SHARDS_FILE, encode_manifest
+from gato_data.records.manifest import (
+    MANIFEST,
+    MODEL_FILE,
+    SHARDS_FILE,
+    encode_manifest,
+    seal_manifest,
+)
 from gato_data.records.schema import SCHEMA_VERSION
 from gato_data.storage import files
 from gato_data.tokenizers.text import TextTokenizer
@@ -88,7 +94,7 @@ def finish(
         _write_tfds(job, sidecars)
     if text:
         files.publish_bytes(files.join(job.output, MODEL_FILE), text.model)
-    manifest = describe_build(job, plan, sidecars, quarantined, text)
+    manifest = seal_manifest(describe_build(job, plan, sidecars, quarantined, text))
     files.publish_bytes(files.join(job.output, MANIFEST), encode_manifest(manifest))
     return manifest
 

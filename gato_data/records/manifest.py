@@ -19,10 +19,15 @@ SHARDS_FILE = "shards.parquet"
 _CHECKSUM = "checksum"
 
 
-def encode_manifest(manifest: Mapping[str, Any]) -> bytes:
-    """The bytes of the file: sorted keys, and a SHA-256 of everything else as `checksum`."""
+def seal_manifest(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest with a SHA-256 of everything else as its `checksum`."""
     content = {key: value for key, value in manifest.items() if key != _CHECKSUM}
-    return _encode(content | {_CHECKSUM: hashlib.sha256(_encode(content)).hexdigest()})
+    return content | {_CHECKSUM: hashlib.sha256(_encode(content)).hexdigest()}
+
+
+def encode_manifest(manifest: Mapping[str, Any]) -> bytes:
+    """The bytes of the file, sealed, with sorted keys."""
+    return _encode(seal_manifest(manifest))
 
 
 def _encode(content: Mapping[str, Any]) -> bytes:
