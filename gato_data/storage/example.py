@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from gato_data.errors import ContentError
 
+_TOO_LONG = "the record is no tf.train.Example: a field is longer than its message"
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 BYTES_LIST, FLOAT_LIST, INT64_LIST = 1, 2, 3
 _KIND_NAMES = {BYTES_LIST: "bytes", FLOAT_LIST: "floats", INT64_LIST: "integers"}
@@ -116,8 +117,30 @@ class Feature:
         equal = self._equal_strings()
         if equal is not None:
             return equal
-        spans = np.array(list(self._pieces(_BYTES)), np.int64).reshape(-1, 2)
-        return BytesColumn(self.buffer, spans[:, 0], spans[:, 1] - spans[:, 0])
+        spans = np.array(self._spans(), np.int64).reshape(-1, 2)
+        return BytesColumn(self.buffer, spans[:, 0], spans[:, 1])
+
+    def _spans(self) -> list[int]:
+        """Start and length of each string, in turn.
+
+        What `_pieces` does, written out: it runs once for every image of every episode.
+        """
+        spans: list[int] = []
+        buffer, position = self.buffer, self.start
+        while position < self.stop:
+            if buffer[position] == 1 << 3 | _BYTES and position + 1 < self.stop:
+                length = buffer[position + 1]
+                start = position + 2
+                if length > 0x7F:
+                    length, start = _varint(buffer, position + 1)
+                position = start + length
+                spans += (start, length)
+            else:
+                tag, start = _tag(buffer, position)
+                position = _skip(buffer, tag, start, self.stop)
+        if position != self.stop:
+            raise ContentError(_TOO_LONG)
+        return spans
 
     def _equal_strings(self) -> BytesColumn | None:
         """All strings at once where they have one length, as repeated text and raw tensors do."""
@@ -234,7 +257,7 @@ def _span(buffer: bytes, position: int, stop: int) -> tuple[int, int]:
     """Start and end of the length-delimited field whose length stands at `position`."""
     length, start = _varint(buffer, position)
     if start + length > stop:
-        raise ContentError("the record is no tf.train.Example: a field is longer than its message")
+        raise ContentError(_TOO_LONG)
     return start, start + length
 
 
@@ -250,7 +273,7 @@ def _skip(buffer: bytes, tag: int, position: int, stop: int) -> int:
     else:
         raise ContentError(f"the record is no tf.train.Example: wire type {wire}")
     if position > stop:
-        raise ContentError("the record is no tf.train.Example: a field is longer than its message")
+        raise ContentError(_TOO_LONG)
     return position
 
 
