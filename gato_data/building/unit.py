@@ -36,6 +36,9 @@ _READ_GAP = 256 << 10
 _READ_SIZE = 32 << 20
 VERSION_FOLDER = "1.0.0"
 
+# What names a shard, and with it the order of its sequences.
+_SHARD = ("dataset", "split", "shard")
+
 Row = Mapping[str, Any]
 
 
@@ -67,9 +70,9 @@ def build_unit(
     found = _Found()
     for row, payload in read_records(context, rows):
         _take(context, row, payload, found)
-    found.sequences.sort(
-        key=lambda s: draws.sort_key(job.config.seed, "order", s.texts["sequence_id"])
-    )
+    chance = draws.generator(job.config.seed, "order", *(rows[0][name] for name in _SHARD))
+    order = chance.permutation(len(found.sequences)).tolist()
+    found.sequences = [found.sequences[place] for place in order]
     sidecar = _write(context, job, fingerprint, rows[0], found)
     publish_sidecar(job.output, sidecar)
     return sidecar
@@ -295,16 +298,15 @@ def _count(batch: TokenSequences, counts: Counter[str], tasks: dict[str, Counter
     """Adds a batch to the sums of its unit and of each task."""
     length = batch.fields["tokens"].shape[1]
     lengths, prompts = batch.scalars["length"], batch.scalars["prompt_length"]
-    kinds = np.bincount(batch.fields["modality"].ravel(), minlength=len(Modality.NAMES))
-    counts.update(
-        {f"{name}_tokens": int(kind) for name, kind in zip(Modality.NAMES, kinds, strict=True)}
-    )
+    modality = batch.fields["modality"]
+    for kind, name in enumerate(Modality.NAMES):
+        counts[f"{name}_tokens"] += int(np.count_nonzero(modality == kind))
     counts.update(
         sequences=len(batch),
         tokens=int(lengths.sum()),
         prompted=int(np.count_nonzero(prompts)),
         prompt_tokens=int(prompts.sum()),
-        target_tokens=int(batch.fields["loss_mask"].sum()),
+        target_tokens=int(np.count_nonzero(batch.fields["loss_mask"])),
     )
     for task, used in zip(batch.texts["task"], lengths.tolist(), strict=True):
         sums = tasks[task]

@@ -26,6 +26,7 @@ _BLANK = {
     "loss_mask": 0,
     "local_position": NO_POSITION,
     "timestep": -1,
+    "segment": -1,
 }
 _TOKEN_BYTES = sum(dtype.itemsize for dtype in TOKEN_FIELDS.values())
 
@@ -96,12 +97,8 @@ def assemble(
         makes no exception for them.
     """
     count = len(sequences)
-    fields = {
-        name: np.full((count, length), _BLANK[name], dtype)
-        for name, dtype in (TOKEN_FIELDS | {"tokens": vocabulary.dtype}).items()
-        if name in _BLANK
-    }
-    fields["segment"] = np.full((count, length), -1, TOKEN_FIELDS["segment"])
+    dtypes = TOKEN_FIELDS | {"tokens": vocabulary.dtype}
+    fields = {name: np.empty((count, length), dtype) for name, dtype in dtypes.items()}
     for row, sequence in enumerate(sequences):
         start = 0
         for part in sequence.parts:
@@ -111,6 +108,9 @@ def assemble(
                 fields[name][row, start:stop] = array[source]
             start = stop
         fields["segment"][row, :start] = 0
+        if start < length:
+            for name, blank in _BLANK.items():
+                fields[name][row, start:] = blank
         if sequence.prompt and not prompt_loss:
             fields["loss_mask"][row, : sequence.prompt.length] = 0
     images = [sum(part.images for part in sequence.parts) for sequence in sequences]

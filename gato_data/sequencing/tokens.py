@@ -136,6 +136,11 @@ class TokenisedEpisode:
         return len(self._counts) > 1
 
     @cached_property
+    def _step_marks(self) -> dict[str, npt.NDArray[Any]]:
+        """The marks of one step, where all steps are alike."""
+        return _marks(self._parts, self._counts)
+
+    @cached_property
     def steps(self) -> Steps:
         """Token offsets of the steps."""
         starts = np.zeros(self.episode.steps + 1, np.int64)
@@ -162,10 +167,12 @@ class TokenisedEpisode:
         """
         stop = self.steps.tokens if stop is None else stop
         first, last = self.steps.range_of(start, stop)
-        counts = self._counts[first:last] if self._is_ragged else self._counts
-        marks = _marks(self._parts, counts)
-        copies = 1 if self._is_ragged else last - first
-        fields = {name: np.tile(values, copies) for name, values in marks.items()}
+        if self._is_ragged:
+            counts = self._counts[first:last]
+            fields = _marks(self._parts, counts)
+        else:
+            counts = self._counts
+            fields = {name: np.tile(x, last - first) for name, x in self._step_marks.items()}
         sizes = np.diff(self.steps.starts[first : last + 1])
         fields["timestep"] = np.repeat(np.arange(first, last, dtype=np.int32), sizes)
         fields["tokens"] = self._ids(first, last, counts)
