@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gato_data.building.context import Job
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
+_OURS = ("gato_data", "pipelines")
 
 _Arguments = argparse.Namespace
 
@@ -38,6 +39,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             print(f"gato-data: {_paragraph(error)}", file=sys.stderr)
         return WRONG_USAGE if isinstance(error, UsageError) else FAILED
+    except ModuleNotFoundError as error:
+        if parsed.debug or error.name is None or error.name.startswith(_OURS):
+            raise
+        print(
+            f"gato-data: this verb needs the package {error.name}, which is not installed. "
+            "pip install 'gato-data[build]' brings what reads and builds, 'gato-data[envs]' what "
+            "records.",
+            file=sys.stderr,
+        )
+        return WRONG_USAGE
     except KeyboardInterrupt:
         print("gato-data: interrupted. The same command goes on where this one stopped.")
         return FAILED

@@ -86,3 +86,19 @@ def test_the_module_runs_the_same_job(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert str(tmp_path / "none.yaml") in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_missing_extra_is_named(tmp_path: Path) -> None:
+    """What a base install says: the package that is missing, and the extra that brings it."""
+    (tmp_path / "c.yaml").write_text("datasets: [{name: a, kind: rlds, path: x}]\n")
+    code = (
+        "import sys\n"
+        "sys.modules['apache_beam'] = None\n"
+        "from pipelines import cli\n"
+        f"sys.exit(cli.main(['build', r'{tmp_path}/c.yaml', '--output', r'{tmp_path}/out']))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "apache_beam" in done.stderr
+    assert "gato-data[build]" in done.stderr
+    assert "Traceback" not in done.stderr
