@@ -272,13 +272,14 @@ def _plan(arguments: _Arguments) -> None:
     from pipelines.build_sequences import make_plan
 
     job = _job(arguments)
-    plan, _, _ = make_plan(job, arguments.beam, arguments.workers, _progress(arguments))
+    plan, _, indexed = make_plan(job, arguments.beam, arguments.workers, _progress(arguments))
     out = tables.console()
-    out.print(tables.task_table(plan.tasks, {}))
+    unusable = {name: sum(file.faults for file in found) for name, found in indexed.items()}
+    out.print(tables.task_table(plan.tasks, unusable))
     out.print(
         f"\n{plan.sequences:,} sequences, {tables.short(plan.tokens)} tokens, about "
-        f"{tables.size(plan.output_bytes)} in {plan.units} shards; about "
-        f"{plan.cpu_seconds / 3600:.2g} vCPU hours."
+        f"{tables.size(plan.output_bytes)} in {plan.units} shards; "
+        f"{tables.hours(plan.cpu_seconds)}."
     )
     _warn(plan.warnings)
 

@@ -86,5 +86,10 @@ def size(count: float) -> str:
     return f"{count:.3g} TiB"
 
 
+def hours(seconds: float) -> str:
+    """Work of one core; below a hundredth of an hour the estimate says nothing."""
+    return f"{seconds / 3600:.2g} vCPU hours" if seconds >= 36 else "less than 0.01 vCPU hours"
+
+
 def share(part: float, whole: float) -> str:
     return f"{100 * part / whole:.1f} %" if whole else "–"

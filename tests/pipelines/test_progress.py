@@ -70,6 +70,11 @@ def test_short(count: float, text: str) -> None:
     assert tables.short(count) == text
 
 
+def test_hours() -> None:
+    assert tables.hours(5400) == "1.5 vCPU hours"
+    assert tables.hours(3) == "less than 0.01 vCPU hours"
+
+
 def test_size() -> None:
     assert tables.size(256 << 20) == "256 MiB"
     assert tables.size(10) == "10 B"
