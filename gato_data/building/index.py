@@ -80,25 +80,33 @@ def index_file(context: DatasetContext, name: str) -> IndexedFile:
     Raises:
       OSError: reading or writing failed.
     """
-    path = context.file_path(name)
     target = index_path(context.job.output, context.dataset.name, name)
-    size = files.size_of(path)
+    size = files.size_of(context.file_path(name))
     done = read_summary(target, index_key(context, name, size))
     if done:
         return done
-    rows: dict[str, list[Any]] = {column: [] for column in INDEX_SCHEMA.names}
-    hasher = xxhash.xxh3_128()
-    with files.open_read(path) as file:
-        for record in framing.scan(file, context.job.config.limits.record_bytes):
-            hasher.update(b"%d %d %d;" % (record.offset, len(record.payload), record.crc))
-            for column, value in _row(context, name, record).items():
-                rows[column].append(value)
+    rows, digest = _read_rows(context, name)
+    if any(fault is not None for fault in rows["fault"]):
+        # Only what a second read finds again is the data's fault and not the storage's.
+        rows, digest = _read_rows(context, name)
     faults = sum(fault is not None for fault in rows["fault"])
-    summary = IndexedFile(name, size, hasher.hexdigest(), len(rows["fault"]) - faults, faults)
+    summary = IndexedFile(name, size, digest, len(rows["fault"]) - faults, faults)
     metadata = {_KEY: json.dumps({"key": index_key(context, name, size), "summary": vars(summary)})}
     table = pa.table(rows, schema=INDEX_SCHEMA.with_metadata(metadata))
     files.publish(target, lambda sink: pq.write_table(table, sink))
     return summary
+
+
+def _read_rows(context: DatasetContext, name: str) -> tuple[dict[str, list[Any]], str]:
+    """The rows of a file as columns, and a digest of its records."""
+    rows: dict[str, list[Any]] = {column: [] for column in INDEX_SCHEMA.names}
+    hasher = xxhash.xxh3_128()
+    with files.open_read(context.file_path(name)) as file:
+        for record in framing.scan(file, context.job.config.limits.record_bytes):
+            hasher.update(b"%d %d %d;" % (record.offset, len(record.payload), record.crc))
+            for column, value in _row(context, name, record).items():
+                rows[column].append(value)
+    return rows, hasher.hexdigest()
 
 
 def index_key(context: DatasetContext, name: str, size: int) -> str:

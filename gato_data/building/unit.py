@@ -100,21 +100,26 @@ def read_records(context: DatasetContext, rows: Sequence[Row]) -> Iterator[tuple
         data = files.read_range(path, first["offset"], size)
         for row in rows[start:stop]:
             begin = row["offset"] - first["offset"]
-            yield row, _payload(context, row, data[begin : begin + row["size"]])
+            payload = _payload(row, data[begin : begin + row["size"]])
+            if payload is None:
+                # Once more on its own: the storage may have been at fault.
+                payload = _payload(row, files.read_range(path, row["offset"], row["size"]))
+            if payload is None:
+                raise GatoDataError(
+                    f"{path}: the record at byte {row['offset']} is no longer what was indexed. "
+                    "The file changed while the build ran; build into a new directory."
+                )
+            yield row, payload
         start = stop
 
 
-def _payload(context: DatasetContext, row: Row, data: bytes) -> bytes:
+def _payload(row: Row, data: bytes) -> bytes | None:
+    """The record's payload, or None if it is not the one that was indexed."""
     try:
         payload, crc = framing.unframe(data)
     except ContentError:
-        payload, crc = b"", None
-    if crc != row["crc"]:
-        raise GatoDataError(
-            f"{context.file_path(row['file'])}: the record at byte {row['offset']} is no longer "
-            "what was indexed. The file changed while the build ran; build into a new directory."
-        )
-    return payload
+        return None
+    return payload if crc == row["crc"] else None
 
 
 def _take(context: DatasetContext, row: Row, payload: bytes, found: _Found) -> None:

@@ -440,3 +440,60 @@ def test_full_disk(tmp_path: Path, config: dict[str, Any]) -> None:
         assert again.returncode == 0, again.stderr
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_flaky_read_is_no_fault_of_the_data(
+    tmp_path: Path,
+    config: dict[str, Any],
+    mixed: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Storage that gives wrong bytes once: both the index and the build read a second time."""
+    from gato_data.storage import files
+
+    assert run(tmp_path / "calm", config, capsys)[0] == 0
+    flaky: set[tuple[Any, ...]] = set()
+    open_read, read_range = files.open_read, files.read_range
+
+    class Flaky:
+        """A file whose first record comes with a flipped bit."""
+
+        def __init__(self, file: Any) -> None:
+            self._file = file
+
+        def read(self, size: int) -> bytes:
+            data = self._file.read(size)
+            return bytes([data[0] ^ 1]) + data[1:] if size > 100 else data
+
+        def seek(self, offset: int) -> int:
+            return self._file.seek(offset)
+
+        def __enter__(self) -> "Flaky":
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            self._file.close()
+
+    def flaky_open(path: str) -> Any:
+        file = open_read(path)
+        if path.startswith(str(mixed)) and ".tfrecord-" in path and ("open", path) not in flaky:
+            flaky.add(("open", path))
+            return Flaky(file)
+        return file
+
+    def flaky_range(path: str, offset: int, size: int) -> bytes:
+        data = read_range(path, offset, size)
+        if ("range", path, offset) not in flaky:
+            flaky.add(("range", path, offset))
+            return data[:20] + bytes([data[20] ^ 1]) + data[21:]
+        return data
+
+    monkeypatch.setattr(files, "open_read", flaky_open)
+    monkeypatch.setattr(files, "read_range", flaky_range)
+    assert run(tmp_path / "flaky", config, capsys)[0] == 0
+    assert len(flaky) > 6
+    monkeypatch.undo()
+    assert quarantine(tmp_path / "flaky/out", "mixed") == []
+    calm, disturbed = (records(tmp_path / name / "out") for name in ("calm", "flaky"))
+    assert [r["sequence_id"] for r in calm] == [r["sequence_id"] for r in disturbed]
