@@ -34,7 +34,7 @@ demo: $(VENV)/.ready  ## Records experts, trains a vocabulary, builds sequences,
 test: $(VENV)/.ready  ## Runs the tests.
 	$(BIN)/python -m pytest -q -m "not slow"
 
-test-slow: $(VENV)/.ready  ## Runs the proofs that take minutes: memory, kill -9 and resume.
+test-slow: $(VENV)/.ready  ## Runs the proofs that take minutes: memory, the whole companding table.
 	$(BIN)/python -m pytest -q -m slow
 
 lint: $(VENV)/.ready  ## Checks style and types.

@@ -18,10 +18,10 @@ from apache_beam.metrics.metric import Metrics
 
 from gato_data.building.context import DatasetContext, Job
 from gato_data.building.plan import Plan
-from gato_data.building.steps import complete, missing_units, open_datasets, plan
+from gato_data.building.steps import complete, is_complete, missing_units, open_datasets, plan
 from gato_data.building.unit import build_unit
 from gato_data.readers.images import check_decoder
-from gato_data.records.manifest import MANIFEST, read_manifest
+from gato_data.records.manifest import read_manifest
 from gato_data.storage import files
 from pipelines import runner
 from pipelines.index_episodes import index_episodes
@@ -59,6 +59,7 @@ def make_plan(
     progress: Progress | None = None,
 ) -> tuple[Plan, dict[str, DatasetContext], dict[str, Any]]:
     """Index and plan; returns the plan, the open data sets and the summaries of the index."""
+    runner.check_options(arguments)
     contexts = open_datasets(job)
     indexed = index_episodes(job, contexts, arguments, workers, progress)
     return plan(job, contexts, indexed), contexts, indexed
@@ -87,11 +88,9 @@ def build(
     began = time.time()
     shown = progress or Progress.silent()
     made, contexts, indexed = make_plan(job, arguments, workers, progress)
-    if files.exists(files.join(job.output, MANIFEST)):
-        manifest = read_manifest(job.output)
-        if manifest["fingerprint"] == made.fingerprint and not missing_units(job, made):
-            return manifest
     missing = missing_units(job, made)
+    if not missing and is_complete(job, made):
+        return read_manifest(job.output)
     done_before = made.units - len(missing)
     if missing:
         seconds = made.cpu_seconds * len(missing) / made.units

@@ -32,7 +32,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"give options for Beam as --name=value, not: {' '.join(rest)}")
     parsed.beam = rest
     try:
-        return int(parsed.run(parsed) or DONE)
+        status = int(parsed.run(parsed) or DONE)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # Whoever reads the output has seen enough, as in `gato-data inspect DIR | head`.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
     except (GatoDataError, OSError) as error:
         if parsed.debug:
             traceback.print_exc()
@@ -50,7 +56,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return WRONG_USAGE
     except KeyboardInterrupt:
-        print("gato-data: interrupted. The same command goes on where this one stopped.")
+        goes_on = " The same command goes on where this one stopped." * parsed.takes_beam_options
+        print(f"gato-data: interrupted.{goes_on}", file=sys.stderr)
+        return FAILED
+    except Exception as error:
+        if parsed.debug:
+            raise
+        print(
+            f"gato-data: a defect of this program: {type(error).__name__}: {error}. Please report "
+            "it with what the same command prints with --debug.",
+            file=sys.stderr,
+        )
         return FAILED
 
 
@@ -74,6 +90,7 @@ def _quiet_libraries(is_debugging: bool) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="gato-data",
+        allow_abbrev=False,
         description="Turns agent episodes (RLDS) into Gato token sequences.",
         epilog="Example: gato-data build configs/demo.yaml --output out/demo",
     )
@@ -170,6 +187,7 @@ def _verb(
 ) -> argparse.ArgumentParser:
     verb: argparse.ArgumentParser = verbs.add_parser(
         name,
+        allow_abbrev=False,
         help=text,
         description=f"{text[0].upper()}{text[1:]}. {beam}",
         epilog=f"Example: {example}",

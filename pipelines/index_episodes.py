@@ -13,7 +13,7 @@ from gato_data.building.index import (
     index_path,
     read_summary,
 )
-from gato_data.building.steps import open_datasets
+from gato_data.building.steps import open_datasets, stored_plan
 from gato_data.errors import GatoDataError
 from gato_data.storage import files
 from pipelines import runner
@@ -61,7 +61,7 @@ def index_episodes(
         for name, context in contexts.items()
         for file in context.files.files
     }
-    missing = [element for element in sizes if _summary(job, contexts, element, sizes) is None]
+    missing = [element for element in sizes if not _is_done(job, contexts, element, sizes)]
     if missing:
         seconds = sum(sizes[element] for element in missing) / _BYTES_A_SECOND
         count = runner.worker_count(workers, seconds, len(missing))
@@ -91,6 +91,25 @@ def index_episodes(
             )
         found[element[0]].append(summary)
     return found
+
+
+def _is_done(
+    job: Job,
+    contexts: Mapping[str, DatasetContext],
+    element: tuple[str, str],
+    sizes: Mapping[tuple[str, str], int],
+) -> bool:
+    """Whether an index file can be taken up: of the same input, not older, and without faults.
+
+    An input that was written since is indexed anew, and its digest tells whether it changed.
+    Faults are looked for anew, because people mend their data and run the same command again;
+    once there is a plan, they belong to it.
+    """
+    summary = _summary(job, contexts, element, sizes)
+    source = contexts[element[0]].file_path(element[1])
+    if summary is None or not files.is_newer(index_path(job.output, *element), source):
+        return False
+    return not summary.faults or stored_plan(job.output) is not None
 
 
 def _exists(job: Job, element: tuple[str, str]) -> bool:

@@ -1,5 +1,6 @@
 """Running a Beam pipeline: options, worker processes, and errors that people can read."""
 
+import difflib
 import os
 import re
 import shlex
@@ -15,6 +16,8 @@ from apache_beam.transforms.environments import SubprocessSDKEnvironment
 from gato_data.errors import GatoDataError, UsageError
 
 LOCAL_RUNNER = "FnApiRunner"
+# Options of the verbs that take Beam's options, for suggestions.
+OUR_OPTIONS = ("output", "limit", "workers", "quiet", "debug")
 _DIRECT_OPTIONS = {"--direct_num_workers", "--direct_running_mode"}
 # Seconds until Beam's worker processes answer; work that takes less time than a few of these is
 # done sooner in this process.
@@ -51,6 +54,21 @@ def options(arguments: Sequence[str], workers: int) -> PipelineOptions:
     if is_local(arguments) and not _names(arguments) & _DIRECT_OPTIONS:
         given.append(f"--direct_num_workers={workers}")
     return PipelineOptions(given)
+
+
+def check_options(arguments: Sequence[str]) -> None:
+    """Refuses options that neither we nor Beam know: Beam would drop them in silence.
+
+    Raises:
+      UsageError: names the option, and one that looks like it.
+    """
+    given = PipelineOptions(list(arguments))
+    known = given.get_all_options()
+    unknown = sorted(given.get_all_options(retain_unknown_options=True).keys() - known.keys())
+    if unknown:
+        close = difflib.get_close_matches(unknown[0], [*OUR_OPTIONS, *known], n=1)
+        hint = f" Did you mean --{close[0]}?" if close else ""
+        raise UsageError(f"--{unknown[0]} is no option of this verb and none of Beam's.{hint}")
 
 
 def is_local(arguments: Sequence[str]) -> bool:
@@ -90,6 +108,9 @@ def run(arguments: Sequence[str], workers: int, construct: Callable[[beam.Pipeli
         construct(pipeline)
         pipeline.run().wait_until_finish()
     except Exception as error:
+        if KeyboardInterrupt.__name__ in str(error):
+            # Beam wraps what interrupts a step in this process.
+            raise KeyboardInterrupt from None
         raise _readable(error) from error
 
 

@@ -13,7 +13,9 @@ WIDTH = 100
 def console() -> Console:
     """Standard output; at most `WIDTH` columns, also where there is no terminal."""
     found = Console(file=sys.stdout)
-    return Console(file=sys.stdout, width=min(WIDTH, found.width) if found.is_terminal else WIDTH)
+    width = min(WIDTH, found.width) if found.is_terminal else WIDTH
+    # Names of tasks and paths come from data: nothing in them is markup.
+    return Console(file=sys.stdout, width=width, markup=False, highlight=False, emoji=False)
 
 
 def task_table(tasks: Sequence[Mapping[str, Any]], quarantined: Mapping[str, int]) -> Table:
@@ -33,7 +35,7 @@ def task_table(tasks: Sequence[Mapping[str, Any]], quarantined: Mapping[str, int
         name = row["dataset"]
         table.add_row(
             name,
-            row["task"],
+            printable(row["task"]),
             str(row["episodes"]),
             str(row["kept"]),
             number(row["expert"]),
@@ -61,6 +63,11 @@ def task_table(tasks: Sequence[Mapping[str, Any]], quarantined: Mapping[str, int
             str(sum(quarantined.values())),
         )
     return table
+
+
+def printable(text: str) -> str:
+    """Text from data for one line of a terminal: control characters are written out."""
+    return "".join(x if x.isprintable() else repr(x)[1:-1] for x in text)
 
 
 def number(value: float | None) -> str:

@@ -5,10 +5,13 @@ they reach the main process as exceptions.
 """
 
 import logging
+import signal
 import sys
 
 if __name__ == "__main__":
     logging.disable(logging.CRITICAL)
+    # Ctrl-C reaches the whole group; the main process ends the workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Only now, because its import logs, too.
     from apache_beam.runners.worker import sdk_worker_main
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import xxhash
 
 from gato_data.building.context import DatasetContext
-from gato_data.errors import ContentError
+from gato_data.errors import ContentError, UsageError
 from gato_data.readers import rlds
 from gato_data.sequencing.episode import Field
 from gato_data.sequencing.tokens import TokenisedEpisode
@@ -24,7 +24,7 @@ from gato_data.storage import example, files, framing
 from gato_data.vocabulary import DISCRETE_SIZE, Modality
 
 # Changes whenever rows of the same episode would differ, so that an older index is not taken up.
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 
 _KEY = b"gato_data.index"
 
@@ -38,6 +38,7 @@ INDEX_SCHEMA = pa.schema(
         ("episode_id", pa.string()),
         ("task", pa.string()),
         ("agent", pa.string()),
+        ("order_integer", pa.int64()),
         ("order_number", pa.float64()),
         ("order_text", pa.string()),
         ("steps", pa.int64()),
@@ -83,7 +84,7 @@ def index_file(context: DatasetContext, name: str) -> IndexedFile:
     target = index_path(context.job.output, context.dataset.name, name)
     size = files.size_of(context.file_path(name))
     done = read_summary(target, index_key(context, name, size))
-    if done:
+    if done and not done.faults and files.is_newer(target, context.file_path(name)):
         return done
     rows, digest = _read_rows(context, name)
     if any(fault is not None for fault in rows["fault"]):
@@ -106,7 +107,25 @@ def _read_rows(context: DatasetContext, name: str) -> tuple[dict[str, list[Any]]
             hasher.update(b"%d %d %d;" % (record.offset, len(record.payload), record.crc))
             for column, value in _row(context, name, record).items():
                 rows[column].append(value)
+    _add_missing(rows, name, context.files.stated.get(name, 0))
     return rows, hasher.hexdigest()
+
+
+def _add_missing(rows: dict[str, list[Any]], name: str, stated: int) -> None:
+    """A row for each record that should be in the file and is not: nothing vanishes in silence."""
+    held = len(rows["record"])
+    offset = rows["offset"][-1] + rows["size"][-1] if held else 0
+    for record in range(held, stated):
+        rest = {
+            "file": name,
+            "record": record,
+            "offset": offset,
+            "size": 0,
+            "episode_id": f"{name}#{record}",
+            "fault": f"dataset_info.json states {stated} records, but the file has {held}",
+        }
+        for column in INDEX_SCHEMA.names:
+            rows[column].append(rest.get(column))
 
 
 def index_key(context: DatasetContext, name: str, size: int) -> str:
@@ -116,6 +135,8 @@ def index_key(context: DatasetContext, name: str, size: int) -> str:
         "version": INDEX_VERSION,
         "file": name,
         "size": size,
+        "path": dataset.path or dataset.tfds,
+        "stated": context.files.stated.get(name),
         "layout": context.layout.to_json(),
         "text": context.text.digest if context.text and context.layout.has_text else None,
         "length": config.sequence.length,
@@ -145,8 +166,16 @@ def read_index(output: str, dataset: str, names: Iterator[str] | list[str]) -> p
     """All rows of a data set, in the order of its files and records."""
     tables = []
     for name in names:
-        with files.open_read(index_path(output, dataset, name)) as file:
-            tables.append(pq.read_table(file).replace_schema_metadata(None))
+        path = index_path(output, dataset, name)
+        try:
+            with files.open_read(path) as file:
+                tables.append(pq.read_table(file).replace_schema_metadata(None))
+        except (pa.ArrowException, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            raise UsageError(
+                f"{path}: damaged ({error}). Delete it and run the same command again."
+            ) from None
     return pa.concat_tables(tables) if tables else INDEX_SCHEMA.empty_table()
 
 
@@ -177,6 +206,9 @@ def _facts(context: DatasetContext, payload: bytes) -> dict[str, Any]:
     """
     parsed = example.parse(payload)
     tokenised = context.tokenise_record(parsed)
+    for column in tokenised.episode.columns.values():
+        if isinstance(column, rlds.EncodedFrames):
+            column.check_sizes()
     lows, highs = _ranges(tokenised)
     facts: dict[str, Any] = {
         "task": context.task(parsed),
@@ -194,7 +226,10 @@ def _facts(context: DatasetContext, payload: bytes) -> dict[str, Any]:
     if context.dataset.filter and context.dataset.filter.order_by:
         leaf = context.metadata_leaf("filter.order_by", context.dataset.filter.order_by)
         value = rlds.read_scalar(parsed, leaf)
-        facts["order_text" if isinstance(value, str) else "order_number"] = value
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ContentError(f"{leaf.path}: {value} gives no place in the order of collection")
+        kinds = {str: "order_text", int: "order_integer", float: "order_number"}
+        facts[kinds[type(value)]] = value
     return facts
 
 

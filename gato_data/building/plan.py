@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from gato_data import __version__
 from gato_data.building.context import DatasetContext, Job
 from gato_data.building.index import IndexedFile
 from gato_data.building.selection import TRAIN, VALIDATION, Selection, decisions
@@ -26,7 +27,7 @@ from gato_data.errors import UsageError
 from gato_data.sequencing.windows import Steps, WindowRule, windows
 from gato_data.storage import files
 
-PLAN_VERSION = 1
+PLAN_VERSION = 2
 # Libraries whose version can change bytes: pixels, ids or encodings.
 _VERSIONED = ("numpy", "pillow", "pyarrow", "sentencepiece", "simplejpeg")
 # Rough rates of one core, for the estimate of cost: tokens and image tokens a second.
@@ -85,7 +86,7 @@ def window_rule(job: Job) -> WindowRule:
 
 def versions() -> dict[str, str]:
     """Versions of the libraries that can change bytes, as far as they are installed."""
-    found = {}
+    found = {"gato-data": __version__}
     for name in _VERSIONED:
         try:
             found[name] = importlib.metadata.version(name)
@@ -99,7 +100,7 @@ def request_digest(job: Job, contexts: Sequence[DatasetContext]) -> str:
     text = contexts[0].text
     parts = {
         "version": PLAN_VERSION,
-        "config": job.config.to_json(),
+        "config": _what_shapes_records(job.config.to_json()),
         "limit": job.limit,
         "inputs": {
             c.dataset.name: [[f, files.size_of(c.file_path(f))] for f in c.files.files]
@@ -110,6 +111,13 @@ def request_digest(job: Job, contexts: Sequence[DatasetContext]) -> str:
         "versions": versions(),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _what_shapes_records(config: dict[str, Any]) -> dict[str, Any]:
+    """The config without what changes no record: weights, and when a build gives up."""
+    limits = {key: x for key, x in config["limits"].items() if key != "quarantine_share"}
+    datasets = [{k: v for k, v in x.items() if k != "weight"} for x in config["datasets"]]
+    return config | {"limits": limits, "datasets": datasets}
 
 
 def fingerprint(request: str, indexed: Mapping[str, Sequence[IndexedFile]]) -> str:

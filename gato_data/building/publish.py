@@ -10,8 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gato_data.records import shards
 from gato_data.storage import files
 
+# The folders that a build keeps in its output directory.
+FOLDERS = ("_units", "data", "index", "plan", "quarantine")
 _NAME = re.compile(r"(\d+)\.json")
 
 
@@ -67,27 +70,38 @@ def read_sidecar(output: str, unit: int, fingerprint: str) -> Sidecar | None:
     return sidecar if (sidecar.unit, sidecar.fingerprint) == (unit, fingerprint) else None
 
 
+def finished_unit(output: str, unit: int, fingerprint: str) -> Sidecar | None:
+    """The sidecar of a unit that is done: it matches, and its shard has the size it states."""
+    sidecar = read_sidecar(output, unit, fingerprint)
+    return sidecar if sidecar and _has_shard(output, sidecar) else None
+
+
 def finished_units(output: str, fingerprint: str) -> dict[int, Sidecar]:
-    """All units that are done: their sidecar matches and their shard has the size it states."""
+    """All units that are done, by number."""
     done = {}
     for name in files.list_names(files.join(output, "_units"), "*.json"):
         match = _NAME.fullmatch(name)
-        sidecar = read_sidecar(output, int(match[1]), fingerprint) if match else None
-        if sidecar and _has_shard(output, sidecar):
+        sidecar = finished_unit(output, int(match[1]), fingerprint) if match else None
+        if sidecar:
             done[sidecar.unit] = sidecar
     return done
 
 
 def _has_shard(output: str, sidecar: Sidecar) -> bool:
+    path = files.join(output, sidecar.file)
     try:
-        return files.size_of(files.join(output, sidecar.file)) == sidecar.size
+        is_whole = files.size_of(path) == sidecar.size
     except FileNotFoundError:
         return False
+    needs_offsets = not path.endswith(".arrow")
+    return is_whole and (not needs_offsets or files.exists(shards.offsets_path(path)))
 
 
 def remove_temporary_files(output: str) -> int:
     """Removes what killed workers left behind; returns how many files that were."""
-    stray = list(files.temporary_files(output))
+    # Only where a build writes: the output directory may be somebody's home.
+    folders = [files.join(output, name) for name in FOLDERS]
+    stray = [path for folder in folders for path in files.temporary_files(folder)]
     for path in stray:
         files.remove(path)
     return len(stray)

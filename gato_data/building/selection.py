@@ -116,10 +116,14 @@ def _collection_order(
     """Rows by the field that gives the order of collection, else as they lie in the files."""
     if not (context.dataset.filter and context.dataset.filter.order_by):
         return rows
-    numbers = index["order_number"].to_pylist()
-    texts = index["order_text"].to_pylist()
-    key = texts if any(texts[row] is not None for row in rows) else numbers
-    return sorted(rows, key=lambda row: key[row])
+    kinds = ("order_integer", "order_number", "order_text")
+    columns = [index[name].to_pylist() for name in kinds]
+    values = next(x for x in (*columns, columns[0]) if not rows or x[rows[0]] is not None)
+    if context.dataset.episode_id is None:
+        return sorted(rows, key=lambda row: values[row])
+    # Equal values must not fall back to the order of the files, which may be cut in another way.
+    ids = index["episode_id"].to_pylist()
+    return sorted(rows, key=lambda row: (values[row], ids[row]))
 
 
 def _check_ids(context: DatasetContext, index: pa.Table, ids: Sequence[str]) -> None:

@@ -25,8 +25,11 @@ from gato_data.building.plan import (
 )
 from gato_data.building.publish import finished_units, remove_temporary_files
 from gato_data.building.selection import check_quarantine, select
+from gato_data.building.unit import dataset_folder
 from gato_data.building.units import UNITS_PER_FILE, plan_file, write_units
-from gato_data.errors import GatoDataError
+from gato_data.errors import GatoDataError, UsageError
+from gato_data.records import tfds_info
+from gato_data.records.manifest import MODEL_FILE, SHARDS_FILE, read_manifest
 from gato_data.storage import files
 
 PLAN_FILE = "plan/plan.json"
@@ -51,11 +54,21 @@ def open_datasets(job: Job) -> dict[str, DatasetContext]:
 
 
 def stored_plan(output: str) -> Plan | None:
-    """The plan that a directory holds already, if any."""
+    """The plan that a directory holds already, if any.
+
+    Raises:
+      UsageError: there is one, but it is damaged or of another version of this library.
+    """
+    path = files.join(output, PLAN_FILE)
     try:
-        return Plan(**json.loads(files.read_bytes(files.join(output, PLAN_FILE))))
-    except (FileNotFoundError, ValueError, TypeError):
+        return Plan(**json.loads(files.read_bytes(path)))
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except (ValueError, TypeError):
+        raise UsageError(
+            f"{path}: damaged, or of another version of this library, so that the build cannot go "
+            "on. Choose another --output, or delete that directory."
+        ) from None
 
 
 def plan(job: Job, contexts: Mapping[str, DatasetContext], indexed: Indexed) -> Plan:
@@ -96,6 +109,22 @@ def missing_units(job: Job, plan: Plan) -> list[int]:
     """The units that are still to be built."""
     done = finished_units(job.output, plan.fingerprint)
     return [unit for unit in range(plan.units) if unit not in done]
+
+
+def is_complete(job: Job, plan: Plan) -> bool:
+    """Whether the manifest of this plan is there, and every small file that comes with it."""
+    try:
+        manifest = read_manifest(job.output)
+    except UsageError:
+        return False
+    expected = [SHARDS_FILE]
+    if manifest["vocabulary"]["text_model"]:
+        expected.append(MODEL_FILE)
+    if job.config.output.format == "tfrecord":
+        folders = [dataset_folder(dataset.name) for dataset in job.config.datasets]
+        expected += [f"{x}/{name}" for x in folders for name in tfds_info.FILES]
+    is_whole = all(files.exists(files.join(job.output, name)) for name in expected)
+    return is_whole and manifest["fingerprint"] == plan.fingerprint
 
 
 def complete(

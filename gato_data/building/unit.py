@@ -15,7 +15,7 @@ import numpy as np
 
 from gato_data.building.context import DatasetContext, Job
 from gato_data.building.plan import window_rule
-from gato_data.building.publish import Sidecar, publish_sidecar
+from gato_data.building.publish import Sidecar, finished_unit, publish_sidecar
 from gato_data.building.units import read_unit
 from gato_data.config import PromptConfig
 from gato_data.errors import ContentError, GatoDataError
@@ -65,6 +65,10 @@ def build_unit(
       GatoDataError: an input file changed since it was indexed.
       OSError: reading or writing failed; the runner may try again.
     """
+    done = finished_unit(job.output, unit, fingerprint)
+    if done:
+        # A runner that retries a bundle asks for units that it has already.
+        return done
     rows = read_unit(job.output, unit)
     context = contexts[rows[0]["dataset"]]
     found = _Found()
@@ -124,42 +128,43 @@ def _payload(row: Row, data: bytes) -> bytes | None:
 
 def _take(context: DatasetContext, row: Row, payload: bytes, found: _Found) -> None:
     """Adds all sequences of one episode, or the episode to the quarantine."""
-    name = row["episode_id"]
     try:
         episode = context.tokenise(payload)
-        tokens = episode.tokens()
+        # Random windows may touch little of an episode; the rest is neither decoded nor held.
+        tokens = episode.tokens() if window_rule(context.job).mode == "cover" else None
     except ContentError as error:
-        found.quarantined.append(
-            {
-                "dataset": context.dataset.name,
-                "file": row["file"],
-                "record": row["record"],
-                "offset": row["offset"],
-                "episode_id": name,
-                "reason": str(error),
-            }
-        )
+        found.quarantined.append(_unusable(context, row, error))
         return
     for donor in [*row["donors"], None]:
         try:
             found.sequences += _cut(context, row, episode, tokens, _Lender(context, donor))
         except _BadDonorError:
             found.counts["bad_donors"] += 1
+        except ContentError as error:
+            found.quarantined.append(_unusable(context, row, error))
+            return
         else:
             return
+
+
+def _unusable(context: DatasetContext, row: Row, error: ContentError) -> dict[str, Any]:
+    """A line of the quarantine."""
+    names = ("file", "record", "offset", "episode_id")
+    return {"dataset": context.dataset.name, "reason": str(error)} | {x: row[x] for x in names}
 
 
 def _cut(
     context: DatasetContext,
     row: Row,
     episode: TokenisedEpisode,
-    tokens: EpisodeTokens,
+    tokens: EpisodeTokens | None,
     lender: "_Lender",
 ) -> list[PlannedSequence]:
     """The sequences of one episode with prompts from one donor.
 
     Raises:
       _BadDonorError: a stretch of the donor that a prompt needs cannot be tokenised.
+      ContentError: a window of the episode itself cannot be.
     """
     name, pass_number = row["episode_id"], row["pass"]
     cut = windows(
@@ -176,7 +181,9 @@ def _cut(
         prompt = lender.excerpt(window.prompt)
         sequences.append(
             PlannedSequence(
-                window=Excerpt(tokens, window.start, window.stop),
+                window=Excerpt(
+                    tokens or episode.tokens(window.start, window.stop), window.start, window.stop
+                ),
                 prompt=prompt,
                 pass_number=pass_number,
                 texts={

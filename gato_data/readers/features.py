@@ -80,11 +80,14 @@ class DatasetFiles:
       directory: where it lies.
       leaves: by path, sorted.
       files: names of the split's TFRecord files, sorted.
+      stated: number of records that `dataset_info.json` says a file has, by file name; empty
+        where it does not say.
     """
 
     directory: str
     leaves: Mapping[str, Leaf]
     files: tuple[str, ...]
+    stated: Mapping[str, int]
 
 
 def open_dataset(directory: str, split: str) -> DatasetFiles:
@@ -99,7 +102,23 @@ def open_dataset(directory: str, split: str) -> DatasetFiles:
     if not names:
         raise UsageError(f"{directory}: {_without_split(directory, split, found)}")
     _check_complete(directory, names)
-    return DatasetFiles(directory, leaves, tuple(names))
+    return DatasetFiles(directory, leaves, tuple(names), _stated_lengths(directory, split, names))
+
+
+def _stated_lengths(directory: str, split: str, names: Sequence[str]) -> dict[str, int]:
+    """What `dataset_info.json` says of the files: a file cut between two records looks whole."""
+    try:
+        info = json.loads(files.read_bytes(files.join(directory, "dataset_info.json")))
+        lengths = [
+            int(length)
+            for described in info["splits"]
+            if described["name"] == split
+            for length in described["shardLengths"]
+        ]
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return {}
+    # Files that were cut anew are not the ones that it speaks of.
+    return dict(zip(names, lengths, strict=True)) if len(lengths) == len(names) else {}
 
 
 def _without_split(directory: str, split: str, found: Sequence[str]) -> str:

@@ -48,6 +48,23 @@ class EncodedFrames:
         except ContentError as error:
             raise ContentError(f"{self.path} at step 0: {error}") from None
 
+    def check_sizes(self) -> None:
+        """Holds that all images are as large as the first, where the features do not say it.
+
+        Raises:
+          ContentError: names the step and both sizes.
+        """
+        if None not in self.shape[:2]:
+            return
+        for number, encoded in enumerate(self.column):
+            found = images.header_size(encoded)
+            if found != self.size:
+                raise ContentError(
+                    f"{self.path} at step {number // self.per_step}: an image of {found[0]} x "
+                    f"{found[1]} (height x width) after one of {self.size[0]} x {self.size[1]}; "
+                    "the images of a key must have one size in an episode"
+                )
+
     def frames(self, start: int, stop: int) -> npt.NDArray[np.uint8]:
         encoded = self.column.slice(start * self.per_step, stop * self.per_step)
         shape = (*self.size, self.shape[2])

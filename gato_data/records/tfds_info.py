@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from gato_data.records.schema import Field, sorted_fields
 
+FILES = ("features.json", "dataset_info.json")
 VERSION = "1.0.0"
 _CLASSES = "tensorflow_datasets.core.features."
 

@@ -58,7 +58,10 @@ def derived_manifest(
     Raises:
       MissingPlanError: there is no plan, or it is damaged.
     """
-    plan = stored_plan(directory)
+    try:
+        plan = stored_plan(directory)
+    except UsageError:
+        plan = None
     if plan is None:
         raise MissingPlanError(
             f"{PLAN_FILE}: missing or damaged, so {MANIFEST} cannot be derived anew."

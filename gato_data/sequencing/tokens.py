@@ -36,6 +36,9 @@ from gato_data.vocabulary import (
     Vocabulary,
 )
 
+# Pixels decoded at once: 64 MB of RGB, about a second of video at 720p.
+_CHUNK_PIXELS = 1 << 24
+
 
 @dataclass(frozen=True)
 class EpisodeTokens:
@@ -317,12 +320,14 @@ def _grid(episode: Episode, field: Field) -> tuple[int, int]:
 def _frames(episode: Episode, field: Field, first: int, last: int) -> npt.NDArray[np.uint8]:
     """uint8 [n, H, W, 3] with whole patches."""
     column = episode.columns[field.path]
-    frames = column.frames(first, last)  # type: ignore[union-attr]
-    height, width, channels = frames.shape[1:]
-    wanted = image.fitted_size(height, width, field.image_size, field.image_fit)
-    if (height, width) == wanted and channels == 3:
-        return frames
-    return np.stack([image.fit(frame, field.image_size, field.image_fit) for frame in frames])
+    height, width = column.size  # type: ignore[union-attr, misc]
+    # Large frames are fitted a few at a time: only what is kept may grow with the episode.
+    chunk = max(1, _CHUNK_PIXELS // max(1, height * width * field.per_step))
+    parts = []
+    for start in range(first, last, chunk):
+        frames = column.frames(start, min(start + chunk, last))  # type: ignore[union-attr]
+        parts.append(image.fit(frames, field.image_size, field.image_fit))
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _check_observation_length(fields: Sequence[Field], counts: npt.NDArray[np.int64]) -> None:

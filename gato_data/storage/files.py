@@ -9,6 +9,7 @@ import contextlib
 import fnmatch
 import os
 import posixpath
+import re
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -17,7 +18,10 @@ from typing import Any, BinaryIO, cast
 
 import fsspec
 
+from gato_data.errors import UsageError
+
 TEMPORARY_PREFIX = ".tmp-"
+_TEMPORARY_NAME = re.compile(re.escape(TEMPORARY_PREFIX) + r".+-[0-9a-f]{32}")
 # Sequential reads: large enough that the per-call cost vanishes, small beside a work unit.
 READ_BUFFER = 8 << 20
 
@@ -41,7 +45,13 @@ def parent_of(path: str) -> str:
 
 
 def _filesystem(path: str) -> tuple[Any, str]:
-    return fsspec.core.url_to_fs(path)
+    try:
+        return fsspec.core.url_to_fs(path)
+    except (ValueError, ImportError) as error:
+        raise UsageError(
+            f"{path}: this kind of address cannot be opened here: {error}. gs:// needs "
+            "pip install 'gato-data[gcp]'."
+        ) from None
 
 
 def exists(path: str) -> bool:
@@ -56,6 +66,21 @@ def size_of(path: str) -> int:
         return os.path.getsize(path)
     filesystem, inner = _filesystem(path)
     return int(filesystem.size(inner))
+
+
+def is_newer(path: str, than: str) -> bool:
+    """Whether a file was written after another; True where the file systems do not tell."""
+    times = []
+    for one in (path, than):
+        if is_remote(one):
+            filesystem, inner = _filesystem(one)
+            try:
+                times.append(filesystem.modified(inner).timestamp())
+            except (NotImplementedError, AttributeError, KeyError):
+                return True
+        else:
+            times.append(os.path.getmtime(one))
+    return bool(times[0] >= times[1])
 
 
 def list_names(folder: str, pattern: str = "*") -> list[str]:
@@ -163,8 +188,8 @@ def _put(path: str, write: Callable[[BinaryIO], None]) -> None:
 
 
 def temporary_files(folder: str) -> Iterator[str]:
-    """Files that killed writers left below a local folder."""
+    """Files that killed writers left below a local folder, told by the form of their names."""
     if not is_remote(folder):
         for path in Path(folder).rglob(f"{TEMPORARY_PREFIX}*"):
-            if path.is_file():
+            if _TEMPORARY_NAME.fullmatch(path.name) and path.is_file():
                 yield str(path)

@@ -185,7 +185,20 @@ def test_inputs_that_changed_since_the_plan(
     config["datasets"][0]["path"] = str(copied)
     assert run(tmp_path, config, capsys, "plan")[0] == 0
     # The same size and valid checksums, another content: only the index can tell.
+    times = {path: path.stat().st_mtime_ns for path in copied.iterdir()}
     _edit_records(copied, lambda number, record: _swap_reward(record) if number == 0 else record)
+    status, errors = run(tmp_path, config, capsys)
+    assert status == 2
+    assert "other inputs" in errors
+
+    for path, stamp in times.items():  # a change that the file system does not tell of
+        os.utime(path, ns=(stamp, stamp))
+    shutil.rmtree(tmp_path / "out/index")
+    _edit_records(copied, lambda number, record: _swap_reward(record) if number == 0 else record)
+    assert run(tmp_path, config, capsys, "plan")[0] == 0
+    _edit_records(copied, lambda number, record: _swap_reward(record) if number == 0 else record)
+    for path in times:
+        os.utime(path, ns=(0, 0))
     status, errors = run(tmp_path, config, capsys)
     assert status == 1
     assert "no longer what was indexed" in errors
@@ -295,8 +308,11 @@ def test_unusable_records_are_quarantined_and_the_build_goes_on(
         assert word in row["reason"]
     names = {record["episode_id"] for record in records(tmp_path / "out")}
     assert len(names) == 13
-    lenders = {record["prompt_episode_id"] for record in records(tmp_path / "out")}
-    assert "toy-train.tfrecord-00001-of-00003#2" not in names | lenders
+    assert "toy-train.tfrecord-00001-of-00003#2" not in names
+    if fault != "image":
+        # Images are decoded only where a prompt needs them; all else the index has seen.
+        lenders = {record["prompt_episode_id"] for record in records(tmp_path / "out")}
+        assert "toy-train.tfrecord-00001-of-00003#2" not in lenders
     manifest = json.loads((tmp_path / "out/manifest.json").read_text())
     assert manifest["datasets"]["mixed"]["quarantined"] == 1
 
@@ -497,3 +513,173 @@ def test_a_flaky_read_is_no_fault_of_the_data(
     assert quarantine(tmp_path / "flaky/out", "mixed") == []
     calm, disturbed = (records(tmp_path / name / "out") for name in ("calm", "flaky"))
     assert [r["sequence_id"] for r in calm] == [r["sequence_id"] for r in disturbed]
+
+
+def test_a_file_cut_between_two_records(
+    copied: Path, tmp_path: Path, config: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It looks whole; only dataset_info.json knows what is missing."""
+    path = copied / "toy-train.tfrecord-00001-of-00003"
+    with path.open("rb") as file:
+        offsets = [record.offset for record in framing.scan(file, 1 << 30)]
+    path.write_bytes(path.read_bytes()[: offsets[3]])
+    status, errors = run(tmp_path, config, capsys)
+    assert status == 1
+    assert f"states {len(offsets)} records, but the file has 3" in errors
+    assert len(quarantine(tmp_path / "out", "mixed")) == len(offsets) - 3
+
+
+def test_a_damaged_first_header_counts_every_lost_record(
+    copied: Path, tmp_path: Path, config: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = copied / "toy-train.tfrecord-00001-of-00003"
+    path.write_bytes(b"\xff" + path.read_bytes()[1:])
+    config["limits"] = {"quarantine_share": 0.1}
+    status, errors = run(tmp_path, config, capsys)
+    assert status == 1
+    assert "5 of 14 records cannot be used" in errors
+
+
+def test_mended_data_are_indexed_anew(
+    copied: Path, tmp_path: Path, config: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = {path: path.read_bytes() for path in copied.glob("*.tfrecord-*")}
+    _edit_records(copied, lambda number, record: _nan(record) if number == 6 else record)
+    assert run(tmp_path, config, capsys)[0] == 1
+    for path, data in whole.items():
+        path.write_bytes(data)
+        os.utime(path, ns=(0, 0))  # as a copy that keeps the times
+    assert run(tmp_path, config, capsys)[0] == 0
+    assert quarantine(tmp_path / "out", "mixed") == []
+
+
+def test_raising_the_limit_goes_on_with_the_same_units(
+    copied: Path, tmp_path: Path, config: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    _edit_records(copied, lambda number, record: _broken_image(record) if number == 6 else record)
+    assert run(tmp_path, config, capsys)[0] == 1
+    units = {path: path.stat().st_mtime_ns for path in (tmp_path / "out/_units").iterdir()}
+    assert units
+    config["limits"] = {"quarantine_share": 0.2}
+    assert run(tmp_path, config, capsys)[0] == 0
+    assert {path: path.stat().st_mtime_ns for path in units} == units
+
+
+def test_a_damaged_manifest_is_written_anew(
+    tmp_path: Path, config: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path, config, capsys)[0] == 0
+    path = tmp_path / "out/manifest.json"
+    whole = path.read_bytes()
+    path.write_text("{")
+    assert run(tmp_path, config, capsys)[0] == 0
+    assert path.read_bytes() == whole
+
+
+def test_small_files_that_are_lost_are_written_anew(
+    tmp_path: Path, config: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    config["output"] = {"format": "tfrecord"}
+    assert run(tmp_path, config, capsys)[0] == 0
+    out = tmp_path / "out"
+    lost = [
+        out / "shards.parquet",
+        *(out / "data").rglob("*.json"),
+        *(out / "data").rglob("*.offsets"),
+    ]
+    contents = {path: path.read_bytes() for path in lost}
+    assert len(contents) == 4
+    for path in lost:
+        path.unlink()
+    assert run(tmp_path, config, capsys)[0] == 0
+    assert {path: path.read_bytes() for path in lost} == contents
+
+
+def test_a_mistyped_option_is_refused(
+    tmp_path: Path, config: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_config(tmp_path, config)
+    assert main(["build", str(path), "--output", str(tmp_path / "out"), "--limt=2"]) == 2
+    assert "--limt is no option" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_names_from_data_are_no_markup(
+    copied: Path, tmp_path: Path, config: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [b"[/bold] [red]x\n"]
+    _edit_records(copied, lambda _, record: _replace(record, episode_metadata__task=names))
+    path = write_config(tmp_path, config)
+    assert main(["build", str(path), "--output", str(tmp_path / "[/o]"), "--quiet"]) == 0
+    out = capsys.readouterr().out
+    assert "[/bold] [red]x\\n" in out
+    assert "[/o]" in out
+
+
+def test_files_of_others_stay(
+    tmp_path: Path, config: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    foreign = [tmp_path / "out/mine/.tmp-thesis", tmp_path / "out/data/.tmp-notes"]
+    for path in foreign:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("keep me")
+    assert run(tmp_path, config, capsys)[0] == 0
+    assert [path.read_text() for path in foreign] == ["keep me", "keep me"]
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        set_section("sequence", length=250),
+        set_section("sequence", align="timestep"),
+        set_section("prompt", probability=0.5),
+        set_section("vocabulary", discrete_offset=40_000),
+        set_section("output", format="tfrecord"),
+        set_dataset(last_step="keep"),
+        set_dataset(validation=0.5),
+        set_dataset(filter={"expert_return_share": 0.5}),
+        set_dataset(observation=["steps/observation/arm"]),
+    ],
+)
+def test_whatever_changes_records_is_another_build(
+    edit: Edit, tmp_path: Path, config: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path, config, capsys, "plan")[0] == 0
+    edit(config)
+    status, errors = run(tmp_path, config, capsys)
+    assert (status, "another config" in errors) == (2, True)
+
+
+def test_weights_change_no_record(
+    tmp_path: Path, config: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path, config, capsys)[0] == 0
+    config["datasets"][0]["weight"] = 7
+    assert run(tmp_path, config, capsys)[0] == 0
+
+
+def test_a_bad_donor_gives_way_to_the_next(
+    copied: Path, tmp_path: Path, config: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One episode without a usable image: it lends nothing, and its borrowers go on."""
+    bad = "toy-train.tfrecord-00001-of-00003#2"
+
+    def spoil(record: bytes) -> bytes:
+        images = parse(record)["steps/observation/image"].bytes_column()
+        return _replace(record, steps__observation__image=[b"\x89PNG broken"] * len(images))
+
+    config |= {"limits": {"quarantine_share": 0.2}, "prompt": {"length": 64, "probability": 1.0}}
+    config["datasets"][0]["task"] = {"literal": "all"}
+    assert run(tmp_path / "whole", config, capsys)[0] == 0
+    _edit_records(copied, lambda number, record: spoil(record) if number == 6 else record)
+    assert run(tmp_path, config, capsys)[0] == 0
+    built, whole = records(tmp_path / "out"), records(tmp_path / "whole/out")
+    borrowers = {r["episode_id"] for r in whole if r["prompt_episode_id"] == bad}
+    assert borrowers
+    assert bad not in {r["prompt_episode_id"] for r in built}
+    assert all(r["prompt_length"] for r in built)
+    manifest = json.loads((tmp_path / "out/manifest.json").read_text())
+    assert manifest["counts"]["bad_donors"] == len(borrowers)
+    others = [{r["sequence_id"]: r["prompt_episode_id"] for r in x} for x in (built, whole)]
+    same = [others[0][n] == others[1][n] for n in others[0] if others[1][n] != bad]
+    assert all(same)

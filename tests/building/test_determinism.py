@@ -173,7 +173,7 @@ def test_a_killed_build_goes_on_and_ends_in_the_same_bytes(
     running.wait()
     assert not (output / "manifest.json").exists()
     # What a worker killed while it writes leaves behind.
-    leftover = output / "data/mixed/1.0.0" / f"{files.TEMPORARY_PREFIX}shard"
+    leftover = output / "data/mixed/1.0.0" / f"{files.TEMPORARY_PREFIX}shard-{'0' * 32}"
     leftover.parent.mkdir(parents=True, exist_ok=True)
     leftover.write_bytes(b"half a shard")
     done = {unit: unit.stat().st_mtime_ns for unit in units.glob("[0-9]*.json")}

@@ -189,3 +189,55 @@ def test_plan_states_what_build_then_makes(tmp_path: Path, learning: Path) -> No
     for name in ("sequences", "tokens", "padding"):
         assert plan[name] == manifest["counts"][name if name != "padding" else "padding_tokens"]
     assert plan["tasks"] == manifest["tasks"]
+
+
+def test_the_threshold_itself_is_kept(tmp_path: Path, learning: Path) -> None:
+    """Kept are "returns at least 80% of the expert return": of 34.5, 28 is 28/34.5 of it."""
+    rule = {"order_by": "episode_metadata/index", "expert_return_share": 28 / 34.5}
+    manifest = build(write_config(tmp_path, _config(learning, filter=rule)), tmp_path / "out")
+    assert manifest["tasks"][0]["threshold"] == 28.0
+    assert 28 in _kept(tmp_path / "out")
+    assert 27 not in _kept(tmp_path / "out")
+
+
+def test_equal_places_in_the_order_do_not_depend_on_the_files(
+    tmp_path: Path, learning: Path
+) -> None:
+    """Whole batches share one place; the same episodes cut in another way give the same result."""
+    episodes = rlds_fixtures.random_episodes(2, count=COUNT, steps=(3, 4), image_shape=None)
+    for order, episode in enumerate(episodes):
+        for step in episode["steps"][:-1]:
+            step["reward"] = np.float32(0)
+        episode["steps"][0]["reward"] = np.float32((order * 7) % 11)
+        episode["episode_metadata"] |= {"task": "climb", "index": order // 10}
+    found = []
+    for name, listed in (("a", episodes), ("b", episodes[::-1])):
+        folder = tmp_path / name / "1.0.0"
+        rlds_fixtures.write_rlds(folder, rlds_fixtures.random_features(None), listed, shards=3)
+        rule = {"order_by": "episode_metadata/index"}
+        path = write_config(tmp_path / name, _config(folder, filter=rule))
+        found.append(build(path, tmp_path / name / "out")["tasks"][0]["expert"])
+    assert found[0] == found[1]
+
+
+def test_units_mix_pieces_of_all_files(tmp_path: Path, learning: Path) -> None:
+    """Input sorted by task still gives mixed shards, and every pass deals anew."""
+    config = _config(learning, filter="off") | {
+        "sequence": {"length": 32, "passes": 2},
+        "prompt": {"length": 8},
+        "output": {"shard_size": "8kB"},
+    }
+    build(write_config(tmp_path, config), tmp_path / "out")
+    units: dict[int, list[dict[str, Any]]] = {}
+    for row in pq.read_table(tmp_path / "out/plan/units-00000.parquet").to_pylist():
+        units.setdefault(row["unit"], []).append(row)
+    assert len(units) >= 4
+    assert all(len({row["file"] for row in rows}) == 2 for rows in units.values())
+    passes = [
+        [r["episode_id"] for rows in units.values() for r in rows if r["pass"] == number]
+        for number in (0, 1)
+    ]
+    assert sorted(passes[0]) == sorted(passes[1])
+    assert passes[0] != passes[1]
+    in_files = sorted(passes[0], key=lambda name: int(name[-3:]))
+    assert passes[0] != in_files

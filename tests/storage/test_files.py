@@ -180,10 +180,11 @@ def test_missing_files_are_missing(folder: str) -> None:
 def test_temporary_files_lie_at_any_depth(tmp_path: Path) -> None:
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "a" / ".tmp-folder").mkdir()
-    for name in ("a/b/.tmp-x", ".tmp-y", "a/kept"):
+    stray = [f".tmp-y-{'0' * 32}", f"a/b/.tmp-x-{'0' * 32}"]
+    for name in (*stray, "a/kept", "a/.tmp-thesis"):
         (tmp_path / name).write_bytes(b"")
     found = [os.path.relpath(path, tmp_path) for path in files.temporary_files(str(tmp_path))]
-    assert sorted(found) == [".tmp-y", "a/b/.tmp-x"]
+    assert sorted(found) == stray
     assert list(files.temporary_files("memory://nothing")) == []
 
 
