@@ -83,8 +83,9 @@ def _quiet_libraries(is_debugging: bool) -> None:
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     if not is_debugging:
         logging.getLogger().setLevel(logging.ERROR)
-        # Beam logs the traceback of every error that it also raises.
+        # Beam and gRPC log the traceback of every error that Beam also raises.
         logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
+        logging.getLogger("grpc").setLevel(logging.CRITICAL)
 
 
 def _parser() -> argparse.ArgumentParser:

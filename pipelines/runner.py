@@ -1,10 +1,13 @@
 """Running a Beam pipeline: options, worker processes, and errors that people can read."""
 
 import difflib
+import logging
 import os
 import re
 import shlex
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,6 +27,7 @@ _DIRECT_OPTIONS = {"--direct_num_workers", "--direct_running_mode"}
 START_UP_SECONDS = 5.0
 _WORTH_STARTING = 3 * START_UP_SECONDS
 
+_WORKER_ENDED = "Worker subprocess exited"
 _OPEN, _CLOSE = "<<gato-data:", ":gato-data>>"
 _MARKED = re.compile(re.escape(_OPEN) + r"(\w+):(.*?)" + re.escape(_CLOSE), re.DOTALL)
 
@@ -101,6 +105,7 @@ def run(arguments: Sequence[str], workers: int, construct: Callable[[beam.Pipeli
     Raises:
       GatoDataError: a step failed; carries the worker's own message.
     """
+    threading.excepthook = _log_thread_error
     try:
         pipeline = beam.Pipeline(
             runner=_runner(arguments, workers), options=options(arguments, workers)
@@ -112,6 +117,18 @@ def run(arguments: Sequence[str], workers: int, construct: Callable[[beam.Pipeli
             # Beam wraps what interrupts a step in this process.
             raise KeyboardInterrupt from None
         raise _readable(error) from error
+
+
+def _log_thread_error(failed: threading.ExceptHookArgs) -> None:
+    """Keeps the tracebacks of Beam's threads for --debug; a worker that died is named in a line.
+
+    What fails in a step reaches the main thread, and so does Ctrl-C, after which Beam's threads
+    fail one by one.
+    """
+    text = str(failed.exc_value)
+    if _WORKER_ENDED in text and not text.endswith(str(-signal.SIGINT)):
+        print(f"gato-data: {text}.", file=sys.stderr)
+    logging.getLogger("apache_beam").error("%s", text, exc_info=failed.exc_value)
 
 
 def _readable(error: Exception) -> GatoDataError:
