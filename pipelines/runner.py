@@ -28,6 +28,9 @@ START_UP_SECONDS = 5.0
 _WORTH_STARTING = 3 * START_UP_SECONDS
 
 _WORKER_ENDED = "Worker subprocess exited"
+# What the local runner said of workers that ended before their work did.
+_dead_workers: list[str] = []
+
 _OPEN, _CLOSE = "<<gato-data:", ":gato-data>>"
 _MARKED = re.compile(re.escape(_OPEN) + r"(\w+):(.*?)" + re.escape(_CLOSE), re.DOTALL)
 
@@ -112,6 +115,14 @@ def run(arguments: Sequence[str], workers: int, construct: Callable[[beam.Pipeli
         )
         construct(pipeline)
         pipeline.run().wait_until_finish()
+    except KeyboardInterrupt:
+        if not _dead_workers:
+            raise
+        raise GatoDataError(
+            f"A worker process of the local runner died ({_dead_workers.pop()}; 137 is how a "
+            "machine without memory left ends one). Finished units are kept: run the same command "
+            "again, with fewer --workers if memory is short."
+        ) from None
     except Exception as error:
         if KeyboardInterrupt.__name__ in str(error):
             # Beam wraps what interrupts a step in this process.
@@ -120,14 +131,16 @@ def run(arguments: Sequence[str], workers: int, construct: Callable[[beam.Pipeli
 
 
 def _log_thread_error(failed: threading.ExceptHookArgs) -> None:
-    """Keeps the tracebacks of Beam's threads for --debug; a worker that died is named in a line.
+    """Keeps the tracebacks of Beam's threads for --debug; a worker that died ends the run.
 
     What fails in a step reaches the main thread, and so does Ctrl-C, after which Beam's threads
     fail one by one.
     """
     text = str(failed.exc_value)
     if _WORKER_ENDED in text and not text.endswith(str(-signal.SIGINT)):
-        print(f"gato-data: {text}.", file=sys.stderr)
+        # Beam would wait for it without end.
+        _dead_workers.append(text)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
     logging.getLogger("apache_beam").error("%s", text, exc_info=failed.exc_value)
 
 

@@ -219,3 +219,38 @@ def test_an_object_store_gets_the_same_sequences(
     assert manifest == json.loads((built / "manifest.json").read_text())
     for shard in shard_paths(built):
         assert store.cat(f"/determinism/{shard.relative_to(built)}") == shard.read_bytes()
+
+
+def test_a_killed_worker_ends_the_run_and_the_next_one_goes_on(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """Beam's local runner waits for a dead worker without end; the build says so and stops."""
+    import psutil
+
+    from benchmarks import data
+
+    folder = tmp_path_factory.mktemp("killed")
+    source = data.write_rlds(folder / "input", data.PIXELS, data.pixels, 160, shards=4, distinct=8)
+    dataset = {"name": "pixels", "kind": "rlds", "path": str(source), "filter": "off"}
+    config = {"output": {"shard_size": "16MB"}, "datasets": [dataset]}
+    path, output = write_config(folder, config), folder / "out"
+    running = _start(path, output, "--workers", "2")
+    killed = False
+    deadline = time.monotonic() + 90
+    while not killed and running.poll() is None and time.monotonic() < deadline:
+        if list((output / "_units").glob("[0-9]*.json")):
+            for process in psutil.Process(running.pid).children(recursive=True):
+                if "pipelines.worker" in process.cmdline() and "-c" not in process.cmdline():
+                    process.kill()
+                    killed = True
+                    break
+        time.sleep(0.01)
+    assert killed
+    _, errors = running.communicate(timeout=60)
+    assert running.returncode == 1
+    assert "A worker process of the local runner died" in errors.decode()
+    assert "Traceback" not in errors.decode()
+
+    assert _start(path, output).wait() == 0
+    build(path, folder / "calm")
+    assert file_bytes(output) == file_bytes(folder / "calm")
