@@ -116,7 +116,7 @@ class DatasetContext:
         if longest > self.job.config.sequence.length:
             raise ContentError(
                 f"a timestep has {longest} tokens, more than sequence.length "
-                f"{self.job.config.sequence.length}"
+                f"{self.job.config.sequence.length}: make that at least {longest}"
             )
         return tokenised
 

@@ -181,6 +181,12 @@ def _warnings(
 ) -> list[str]:
     where, rule = context.where, context.dataset.filter
     warnings: list[str] = []
+    held_out = context.dataset.validation
+    unknown = sorted(set(held_out) - set(tasks)) if isinstance(held_out, tuple) else []
+    if unknown:
+        warnings.append(
+            f"{where}: `validation` holds out the task '{unknown[0]}', which no episode has."
+        )
     if rule is not None:
         some = [found for found in tasks.values() if not math.isnan(found.expert)]
         equal = [found for found in some if found.lowest == found.best]

@@ -153,8 +153,9 @@ def test_whole_tasks_can_be_held_out(
     tmp_path: Path, mixed: Path, mixed_episodes: list[dict[str, Any]]
 ) -> None:
     held_out = mixed_episodes[0]["episode_metadata"]["task"]
-    config = _config(mixed, filter="off", validation=[held_out])
-    build(write_config(tmp_path, config), tmp_path / "out")
+    config = _config(mixed, filter="off", validation=[held_out, "no such task"])
+    manifest = build(write_config(tmp_path, config), tmp_path / "out")
+    assert [text for text in manifest["warnings"] if "'no such task', which no episode has" in text]
     rows = pq.read_table(tmp_path / "out/plan/episodes.parquet").to_pylist()
     assert {row["task"] for row in rows if row["split"] == "validation"} == {held_out}
     assert held_out not in {row["task"] for row in rows if row["split"] == "train"}
