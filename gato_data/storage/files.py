@@ -98,7 +98,8 @@ def list_names(folder: str, pattern: str = "*") -> list[str]:
 def open_read(path: str) -> BinaryIO:
     if not is_remote(path):
         return open(path, "rb", buffering=READ_BUFFER)
-    return cast(BinaryIO, fsspec.open(path, "rb", block_size=READ_BUFFER).open())
+    filesystem, inner = _filesystem(path)
+    return cast(BinaryIO, filesystem.open(inner, "rb", block_size=READ_BUFFER))
 
 
 def read_bytes(path: str) -> bytes:

@@ -683,3 +683,87 @@ def test_a_bad_donor_gives_way_to_the_next(
     others = [{r["sequence_id"]: r["prompt_episode_id"] for r in x} for x in (built, whole)]
     same = [others[0][n] == others[1][n] for n in others[0] if others[1][n] != bad]
     assert all(same)
+
+
+def test_an_unknown_kind_of_address(
+    tmp_path: Path, config: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    config["datasets"][0]["path"] = "foo://nope/x"
+    status, errors = run(tmp_path, config, capsys)
+    assert (status, "foo://nope/x" in errors) == (2, True)
+
+
+def test_images_of_two_sizes_in_an_episode_are_found_before_the_build(
+    tmp_path: Path, config: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    import tensorflow_datasets as tfds
+
+    features = {
+        "steps": {
+            "observation": {"image": tfds.features.Image(shape=(None, None, 3))},
+            "action": np.int64,
+            "is_last": np.bool_,
+        }
+    }
+    sides = [(16, 32), (32, 32), (16, 32)]
+    steps = [
+        {
+            "observation": {"image": np.zeros((*side, 3), np.uint8)},
+            "action": 0,
+            "is_last": number == 2,
+        }
+        for number, side in enumerate(sides)
+    ]
+    folder = tmp_path / "sizes/1.0.0"
+    rlds_fixtures.write_rlds(folder, features, [{"steps": steps}])
+    config["datasets"][0] = {"name": "mixed", "kind": "rlds", "path": str(folder), "filter": "off"}
+    status, errors = run(tmp_path, config, capsys)
+    assert status == 1
+    for word in ("steps/observation/image at step 1", "32 x 32", "16 x 32", "one size"):
+        assert word in errors
+    assert not (tmp_path / "out/_units").exists()
+
+
+def test_random_windows_decode_only_what_they_show(
+    tmp_path: Path,
+    config: dict[str, Any],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from gato_data.readers import images
+
+    decoded: list[int] = []
+    decode = images.decode_frames
+
+    def counting(data: Any, shape: Any) -> Any:
+        decoded.append(len(data))
+        return decode(data, shape)
+
+    monkeypatch.setattr(images, "decode_frames", counting)
+    shown = {}
+    for windows in ("cover", "random"):
+        decoded.clear()
+        config["sequence"] = {"length": 64, "windows": windows}
+        config["prompt"] = {"probability": 0, "length": 8}
+        assert run(tmp_path / windows, config, capsys)[0] == 0
+        shown[windows] = sum(decoded)
+    # Windows of 64 tokens show at most four of up to 29 steps; the check of the decoder shows one.
+    assert shown["random"] <= 14 * 4 + 1 < shown["cover"]
+
+
+def test_frames_fitted_in_parts_are_the_same(
+    tmp_path: Path,
+    config: dict[str, Any],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from gato_data.sequencing import tokens
+
+    config["datasets"][0]["image_size"] = [16, 32]
+    assert run(tmp_path / "whole", config, capsys)[0] == 0
+    monkeypatch.setattr(tokens, "_CHUNK_PIXELS", 2 * 32 * 48)
+    assert run(tmp_path / "parts", config, capsys)[0] == 0
+    whole, parts = (
+        (tmp_path / name / "out/shards.parquet").read_bytes() for name in ("whole", "parts")
+    )
+    assert whole == parts
