@@ -56,7 +56,10 @@ def _schema_problems(value: Any) -> Iterator[Problem]:
 def _describe(error: jsonschema.ValidationError) -> Iterator[Problem]:
     """One error of the schema in words that say what would be right."""
     key: KeyPath = tuple(error.absolute_path)
-    found, schema = error.instance, error.schema
+    # Any: what they are depends on the schema's keyword, which no type can say.
+    found: Any = error.instance
+    schema: Any = error.schema
+    required: Any = error.validator_value
     expected = schema["description"] if isinstance(schema, dict) else ""
     if error.validator == "additionalProperties":
         names = list(schema["properties"])
@@ -64,7 +67,7 @@ def _describe(error: jsonschema.ValidationError) -> Iterator[Problem]:
             if name not in names:
                 yield Problem((*key, name), _unknown(name, names))
     elif error.validator == "required":
-        for name in error.validator_value:
+        for name in required:
             if name not in found:
                 yield Problem(key, f"the key {name} is missing. Expected {expected}.")
     elif key[-1:] == ("kind",) and found in _PLANNED_KINDS:
