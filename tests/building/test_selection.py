@@ -242,3 +242,31 @@ def test_units_mix_pieces_of_all_files(tmp_path: Path, learning: Path) -> None:
     assert passes[0] != passes[1]
     in_files = sorted(passes[0], key=lambda name: int(name[-3:]))
     assert passes[0] != in_files
+
+
+def test_integer_places_beyond_float64_keep_their_order(tmp_path: Path) -> None:
+    """Time stamps in nanoseconds differ by less than a float64 of their size can tell."""
+    episodes = rlds_fixtures.random_episodes(2, count=20, steps=(3, 3), image_shape=None)
+    for order, episode in enumerate(episodes):
+        for step in episode["steps"]:
+            step["reward"] = np.float32(0)
+        # Best neighbours in the order of collection: 9 and 10. The ids run the other way.
+        episode["steps"][0]["reward"] = np.float32(5 if order in (9, 10) else order % 2)
+        episode["episode_metadata"] |= {
+            "task": "climb",
+            "index": 2**60 + order,
+            "id": f"episode-{(order * 7) % 20:03d}",
+        }
+    folder = tmp_path / "stamps/1.0.0"
+    rlds_fixtures.write_rlds(folder, rlds_fixtures.random_features(None), episodes[::-1])
+    rule = {"order_by": "episode_metadata/index"}
+    manifest = build(write_config(tmp_path, _config(folder, filter=rule)), tmp_path / "out")
+    # W = 2 of 20.
+    assert manifest["tasks"][0]["expert"] == 5.0
+
+
+def test_the_release_is_part_of_what_a_build_depends_on() -> None:
+    from gato_data import __version__
+    from gato_data.building.plan import versions
+
+    assert versions()["gato-data"] == __version__
