@@ -87,7 +87,7 @@ def bare_loop(config: Path, output: Path) -> tuple[float, int]:
         job = Job(load_config(str(config)), str(config.parent), str(output))
         contexts = open_datasets(job)
         [(name, context)] = contexts.items()
-        indexed = {name: [index_file(context, file) for file in context.files.files]}
+        indexed = {name: [index_file(context, file) for file in context.source.files]}
         made = plan(job, contexts, indexed)
         for unit in range(made.units):
             build_unit(contexts, job, made.fingerprint, unit)

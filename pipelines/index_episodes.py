@@ -57,9 +57,9 @@ def index_episodes(
       GatoDataError: reading or writing failed.
     """
     sizes = {
-        (name, file): files.size_of(context.file_path(file))
+        (name, file): files.size_of(context.source.path(file))
         for name, context in contexts.items()
-        for file in context.files.files
+        for file in context.source.files
     }
     missing = [element for element in sizes if not _is_done(job, contexts, element, sizes)]
     if missing:
@@ -106,7 +106,7 @@ def _is_done(
     once there is a plan, they belong to it.
     """
     summary = _summary(job, contexts, element, sizes)
-    source = contexts[element[0]].file_path(element[1])
+    source = contexts[element[0]].source.path(element[1])
     if summary is None or not files.is_newer(index_path(job.output, *element), source):
         return False
     return not summary.faults or stored_plan(job.output) is not None

@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from gato_data.building.layout import find_leaf, resolve_layout
 from gato_data.config import Config, DatasetConfig, FieldReference, dataset_directory, resolve
 from gato_data.errors import ContentError, UsageError
-from gato_data.readers import rlds
-from gato_data.readers.features import DatasetFiles, Leaf, open_dataset
-from gato_data.readers.rlds_fields import IS_LAST, REWARD, step_path
+from gato_data.readers.features import Leaf
+from gato_data.readers.rlds_fields import REWARD, step_path
+from gato_data.readers.rlds_source import RldsSource
+from gato_data.readers.source import Record, Source
 from gato_data.sequencing.episode import StepLayout
 from gato_data.sequencing.tokens import TokenisedEpisode
-from gato_data.storage import example, files
 from gato_data.tokenizers.text import TextTokenizer
 from gato_data.vocabulary import Vocabulary
 
@@ -48,7 +49,7 @@ class DatasetContext:
     Attributes:
       job: the build.
       dataset: its section of the config.
-      files: its features and record files.
+      source: its features and record files.
       layout: the token layout of a step.
       vocabulary: the id map.
       text: the SentencePiece model, if there is one.
@@ -57,7 +58,7 @@ class DatasetContext:
 
     job: Job
     dataset: DatasetConfig
-    files: DatasetFiles
+    source: Source
     layout: StepLayout
     vocabulary: Vocabulary
     text: TextTokenizer | None
@@ -67,50 +68,43 @@ class DatasetContext:
     def where(self) -> str:
         return f"data set '{self.dataset.name}'"
 
-    def file_path(self, name: str) -> str:
-        return files.join(self.files.directory, name)
-
     def metadata_leaf(self, key: str, path: str) -> Leaf:
-        return find_leaf(self.where, key, path, self.files.leaves)
+        return find_leaf(self.where, key, path, self.source.leaves)
 
-    def scalar(self, record: rlds.Record, key: str, reference: FieldReference | None) -> str | None:
+    def scalar(self, record: Record, key: str, reference: FieldReference | None) -> str | None:
         """The text of a task or agent; None where the config gives no reference."""
         if reference is None:
             return None
         if reference.path is None:
             return reference.literal
-        return str(rlds.read_scalar(record, self.metadata_leaf(key, reference.path)))
+        return str(record.scalar(self.metadata_leaf(key, reference.path)))
 
-    def task(self, record: rlds.Record) -> str:
+    def task(self, record: Record) -> str:
         task = self.scalar(record, "task", self.dataset.task)
         return self.dataset.name if task is None else task
 
-    def agent(self, record: rlds.Record) -> str:
+    def agent(self, record: Record) -> str:
         return self.scalar(record, "agent", self.dataset.agent) or ""
 
     @property
     def reward_leaf(self) -> Leaf | None:
         """The reward of a step, where the data set has one number a step."""
-        leaf = self.files.leaves.get(step_path(REWARD))
+        leaf = self.source.leaves.get(step_path(REWARD))
         if leaf is None or leaf.obstacle or leaf.kind != "tensor" or leaf.step_size != 1:
             return None
         return leaf
 
-    @property
-    def last_leaf(self) -> Leaf | None:
-        return self.files.leaves.get(step_path(IS_LAST))
-
-    def tokenise(self, payload: bytes) -> TokenisedEpisode:
+    def tokenise(self, content: Any) -> TokenisedEpisode:
         """The episode of one record, measured.
 
         Raises:
           ContentError: the record cannot be used.
         """
-        return self.tokenise_record(example.parse(payload))
+        return self.tokenise_record(self.source.parse(content))
 
-    def tokenise_record(self, record: rlds.Record) -> TokenisedEpisode:
+    def tokenise_record(self, record: Record) -> TokenisedEpisode:
         """The same of a record that is parsed already."""
-        episode = rlds.read_episode(record, self.column_leaves, self.dataset.last_step)
+        episode = record.episode(self.column_leaves, self.dataset.last_step)
         tokenised = TokenisedEpisode(episode, self.layout, self.vocabulary, self.text)
         longest = int((tokenised.steps.starts[1:] - tokenised.steps.starts[:-1]).max())
         if longest > self.job.config.sequence.length:
@@ -125,6 +119,15 @@ def load_text(job: Job) -> TextTokenizer | None:
     return TextTokenizer.load(job.model_path) if job.model_path else None
 
 
+def open_source(dataset: DatasetConfig, folder: str) -> Source:
+    """The reader of a data set's kind, opened.
+
+    Raises:
+      UsageError: there is no such data set, or it cannot be read.
+    """
+    return RldsSource.open(dataset_directory(dataset, folder), dataset.split)
+
+
 def open_context(job: Job, name: str, text: TextTokenizer | None) -> DatasetContext:
     """Opens a data set and resolves everything that its config names.
 
@@ -132,8 +135,8 @@ def open_context(job: Job, name: str, text: TextTokenizer | None) -> DatasetCont
       UsageError: the data set or the config does not fit.
     """
     dataset = job.dataset(name)
-    opened = open_dataset(dataset_directory(dataset, job.folder), dataset.split)
-    layout = resolve_layout(dataset, job.config.sequence, opened.leaves)
+    source = open_source(dataset, job.folder)
+    layout = resolve_layout(dataset, job.config.sequence, source.leaves)
     where = f"data set '{name}'"
     if layout.has_text and text is None:
         paths = [x.path for x in layout.fields if x.tokens is None and len(x.shape) < 3]
@@ -144,11 +147,11 @@ def open_context(job: Job, name: str, text: TextTokenizer | None) -> DatasetCont
     context = DatasetContext(
         job,
         dataset,
-        opened,
+        source,
         layout,
         Vocabulary(job.config.vocabulary.discrete_offset),
         text,
-        tuple(opened.leaves[field.path] for field in layout.fields),
+        tuple(source.leaves[field.path] for field in layout.fields),
     )
     _check_references(context)
     return context

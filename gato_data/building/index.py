@@ -17,10 +17,10 @@ import xxhash
 
 from gato_data.building.context import DatasetContext
 from gato_data.errors import ContentError, UsageError
-from gato_data.readers import rlds
+from gato_data.readers.source import Record, StoredRecord
 from gato_data.sequencing.episode import Field
 from gato_data.sequencing.tokens import TokenisedEpisode
-from gato_data.storage import example, files, framing
+from gato_data.storage import files
 from gato_data.vocabulary import DISCRETE_SIZE, Modality
 
 # Changes whenever rows of the same episode would differ, so that an older index is not taken up.
@@ -82,9 +82,9 @@ def index_file(context: DatasetContext, name: str) -> IndexedFile:
       OSError: reading or writing failed.
     """
     target = index_path(context.job.output, context.dataset.name, name)
-    size = files.size_of(context.file_path(name))
+    size = files.size_of(context.source.path(name))
     done = read_summary(target, index_key(context, name, size))
-    if done and not done.faults and files.is_newer(target, context.file_path(name)):
+    if done and not done.faults and files.is_newer(target, context.source.path(name)):
         return done
     rows, digest = _read_rows(context, name)
     if any(fault is not None for fault in rows["fault"]):
@@ -102,12 +102,11 @@ def _read_rows(context: DatasetContext, name: str) -> tuple[dict[str, list[Any]]
     """The rows of a file as columns, and a digest of its records."""
     rows: dict[str, list[Any]] = {column: [] for column in INDEX_SCHEMA.names}
     hasher = xxhash.xxh3_128()
-    with files.open_read(context.file_path(name)) as file:
-        for record in framing.scan(file, context.job.config.limits.record_bytes):
-            hasher.update(b"%d %d %d;" % (record.offset, len(record.payload), record.crc))
-            for column, value in _row(context, name, record).items():
-                rows[column].append(value)
-    _add_missing(rows, name, context.files.stated.get(name, 0))
+    for record in context.source.scan(name, context.job.config.limits.record_bytes):
+        hasher.update(b"%d %d %d;" % (record.offset, record.size, record.crc))
+        for column, value in _row(context, name, record).items():
+            rows[column].append(value)
+    _add_missing(rows, name, context.source.stated(name))
     return rows, hasher.hexdigest()
 
 
@@ -136,7 +135,7 @@ def index_key(context: DatasetContext, name: str, size: int) -> str:
         "file": name,
         "size": size,
         "path": dataset.path or dataset.tfds,
-        "stated": context.files.stated.get(name),
+        "stated": context.source.stated(name),
         "layout": context.layout.to_json(),
         "text": context.text.digest if context.text and context.layout.has_text else None,
         "length": config.sequence.length,
@@ -179,7 +178,7 @@ def read_index(output: str, dataset: str, names: Iterator[str] | list[str]) -> p
     return pa.concat_tables(tables) if tables else INDEX_SCHEMA.empty_table()
 
 
-def _row(context: DatasetContext, name: str, record: framing.Record) -> dict[str, Any]:
+def _row(context: DatasetContext, name: str, record: StoredRecord) -> dict[str, Any]:
     row: dict[str, Any] = dict.fromkeys(INDEX_SCHEMA.names)
     row |= {
         "file": name,
@@ -192,40 +191,39 @@ def _row(context: DatasetContext, name: str, record: framing.Record) -> dict[str
     }
     if record.fault is None:
         try:
-            row |= _facts(context, record.payload)
+            row |= _facts(context, context.source.parse(record.content))
         except ContentError as error:
             row["fault"] = str(error)
     return row
 
 
-def _facts(context: DatasetContext, payload: bytes) -> dict[str, Any]:
+def _facts(context: DatasetContext, record: Record) -> dict[str, Any]:
     """What the index keeps of a usable episode.
 
     Raises:
       ContentError: the episode cannot be used.
     """
-    parsed = example.parse(payload)
-    tokenised = context.tokenise_record(parsed)
-    for column in tokenised.episode.columns.values():
-        if isinstance(column, rlds.EncodedFrames):
-            column.check_sizes()
+    tokenised = context.tokenise_record(record)
+    for field in tokenised.layout.fields:
+        if field.modality == Modality.IMAGE:
+            tokenised.episode.columns[field.path].check_sizes()  # type: ignore[union-attr]
     lows, highs = _ranges(tokenised)
     facts: dict[str, Any] = {
-        "task": context.task(parsed),
-        "agent": context.agent(parsed),
+        "task": context.task(record),
+        "agent": context.agent(record),
         "steps": tokenised.episode.steps,
         "tokens": tokenised.steps.tokens,
         "image_tokens": tokenised.image_tokens,
-        "return": _return(context, parsed, tokenised.episode.steps),
+        "return": _return(context, record, tokenised.episode.steps),
         "low": lows,
         "high": highs,
     }
     if context.dataset.episode_id:
         leaf = context.metadata_leaf("episode_id", context.dataset.episode_id)
-        facts["episode_id"] = str(rlds.read_scalar(parsed, leaf))
+        facts["episode_id"] = str(record.scalar(leaf))
     if context.dataset.filter and context.dataset.filter.order_by:
         leaf = context.metadata_leaf("filter.order_by", context.dataset.filter.order_by)
-        value = rlds.read_scalar(parsed, leaf)
+        value = record.scalar(leaf)
         if isinstance(value, float) and not math.isfinite(value):
             raise ContentError(f"{leaf.path}: {value} gives no place in the order of collection")
         kinds = {str: "order_text", int: "order_integer", float: "order_number"}
@@ -233,12 +231,12 @@ def _facts(context: DatasetContext, payload: bytes) -> dict[str, Any]:
     return facts
 
 
-def _return(context: DatasetContext, parsed: rlds.Record, steps: int) -> float | None:
+def _return(context: DatasetContext, record: Record, steps: int) -> float | None:
     """Undiscounted return over the valid steps, exactly rounded; None without rewards."""
     leaf = context.reward_leaf
     if leaf is None:
         return None
-    values = rlds.read_values(parsed, leaf)[:steps]
+    values = record.values(leaf)[:steps]
     if len(values) < steps:
         raise ContentError(f"{leaf.path}: {len(values)} rewards for {steps} steps")
     total = math.fsum(values.tolist()) if np.isfinite(values).all() else math.nan

@@ -103,7 +103,7 @@ def request_digest(job: Job, contexts: Sequence[DatasetContext]) -> str:
         "config": _what_shapes_records(job.config.to_json()),
         "limit": job.limit,
         "inputs": {
-            c.dataset.name: [[f, files.size_of(c.file_path(f))] for f in c.files.files]
+            c.dataset.name: [[f, files.size_of(c.source.path(f))] for f in c.source.files]
             for c in contexts
         },
         "layouts": {context.dataset.name: context.layout.to_json() for context in contexts},

@@ -60,7 +60,7 @@ def check_quarantine(
     faults = sum(file.faults for file in indexed)
     total = faults + sum(file.episodes for file in indexed)
     if not total:
-        raise UsageError(f"{context.where}: {context.files.directory} holds no records.")
+        raise UsageError(f"{context.where}: {context.source.directory} holds no records.")
     limit = context.job.config.limits.quarantine_share
     if faults > limit * total:
         rows = index.filter(pa.compute.is_valid(index["fault"])).slice(0, _QUOTED).to_pylist()

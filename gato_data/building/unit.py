@@ -18,7 +18,8 @@ from gato_data.building.plan import window_rule
 from gato_data.building.publish import Sidecar, finished_unit, publish_sidecar
 from gato_data.building.units import read_unit
 from gato_data.config import PromptConfig
-from gato_data.errors import ContentError, GatoDataError
+from gato_data.errors import ContentError
+from gato_data.readers.source import Row
 from gato_data.records import digest, shards, tfrecord
 from gato_data.sequencing import draws
 from gato_data.sequencing.assembly import Excerpt, PlannedSequence, assemble, size_in_bytes
@@ -26,20 +27,15 @@ from gato_data.sequencing.prompts import Prompt
 from gato_data.sequencing.sequences import TokenSequences
 from gato_data.sequencing.tokens import EpisodeTokens, TokenisedEpisode
 from gato_data.sequencing.windows import Steps, windows
-from gato_data.storage import files, framing
+from gato_data.storage import files
 from gato_data.vocabulary import Modality
 
 # Rows written at once: small, because one row of a compressed batch costs all of it.
 BATCH_BYTES = 1 << 20
-# Neighbouring records are read together, across gaps up to this size.
-_READ_GAP = 256 << 10
-_READ_SIZE = 32 << 20
 VERSION_FOLDER = "1.0.0"
 
 # What names a shard, and with it the order of its sequences.
 _SHARD = ("dataset", "split", "shard")
-
-Row = Mapping[str, Any]
 
 
 @dataclass
@@ -72,8 +68,8 @@ def build_unit(
     rows = read_unit(job.output, unit)
     context = contexts[rows[0]["dataset"]]
     found = _Found()
-    for row, payload in read_records(context, rows):
-        _take(context, row, payload, found)
+    for row, content in context.source.read(rows):
+        _take(context, row, content, found)
     chance = draws.generator(job.config.seed, "order", *(rows[0][name] for name in _SHARD))
     order = chance.permutation(len(found.sequences)).tolist()
     found.sequences = [found.sequences[place] for place in order]
@@ -82,54 +78,10 @@ def build_unit(
     return sidecar
 
 
-def read_records(context: DatasetContext, rows: Sequence[Row]) -> Iterator[tuple[Row, bytes]]:
-    """The payloads of the rows; neighbours in a file are read together.
-
-    Raises:
-      GatoDataError: a record is not what was indexed.
-    """
-    start = 0
-    while start < len(rows):
-        first = rows[start]
-        stop, end = start + 1, first["offset"] + first["size"]
-        while (
-            stop < len(rows)
-            and rows[stop]["file"] == first["file"]
-            and 0 <= rows[stop]["offset"] - end <= _READ_GAP
-            and rows[stop]["offset"] + rows[stop]["size"] - first["offset"] <= _READ_SIZE
-        ):
-            end = rows[stop]["offset"] + rows[stop]["size"]
-            stop += 1
-        path, size = context.file_path(first["file"]), end - first["offset"]
-        data = files.read_range(path, first["offset"], size)
-        for row in rows[start:stop]:
-            begin = row["offset"] - first["offset"]
-            payload = _payload(row, data[begin : begin + row["size"]])
-            if payload is None:
-                # Once more on its own: the storage may have been at fault.
-                payload = _payload(row, files.read_range(path, row["offset"], row["size"]))
-            if payload is None:
-                raise GatoDataError(
-                    f"{path}: the record at byte {row['offset']} is no longer what was indexed. "
-                    "The file changed while the build ran; build into a new directory."
-                )
-            yield row, payload
-        start = stop
-
-
-def _payload(row: Row, data: bytes) -> bytes | None:
-    """The record's payload, or None if it is not the one that was indexed."""
-    try:
-        payload, crc = framing.unframe(data)
-    except ContentError:
-        return None
-    return payload if crc == row["crc"] else None
-
-
-def _take(context: DatasetContext, row: Row, payload: bytes, found: _Found) -> None:
+def _take(context: DatasetContext, row: Row, content: Any, found: _Found) -> None:
     """Adds all sequences of one episode, or the episode to the quarantine."""
     try:
-        episode = context.tokenise(payload)
+        episode = context.tokenise(content)
         # Random windows may touch little of an episode; the rest is neither decoded nor held.
         tokens = episode.tokens() if window_rule(context.job).mode == "cover" else None
     except ContentError as error:
@@ -218,9 +170,9 @@ class _Lender:
     @cached_property
     def _episode(self) -> TokenisedEpisode:
         assert self._donor is not None
-        [(_, payload)] = read_records(self._context, [self._donor])
+        [(_, content)] = self._context.source.read([self._donor])
         try:
-            return self._context.tokenise(payload)
+            return self._context.tokenise(content)
         except ContentError:
             raise _BadDonorError from None
 

@@ -23,6 +23,13 @@ class Frames(Protocol):
     def frames(self, start: int, stop: int) -> npt.NDArray[np.uint8]:
         """uint8 [n, H, W, C]: all images of the steps [start, stop), in order."""
 
+    def check_sizes(self) -> None:
+        """Holds that all frames have the size of the first, without decoding them.
+
+        Raises:
+          ContentError: names the step and both sizes.
+        """
+
 
 Column = npt.NDArray[Any] | BytesColumn | Frames
 
