@@ -6,14 +6,17 @@ The nested features are flattened to leaves as TFDS flattens them into `tf.train
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from gato_data.errors import UsageError
+from gato_data.readers.old_features import in_todays_form
+from gato_data.readers.tensors import BFLOAT16
+from gato_data.sequencing.episode import known_size
 from gato_data.storage import files
 
 TENSOR, TEXT, IMAGE = "tensor", "text", "image"
@@ -31,10 +34,11 @@ class Leaf:
       kind: "tensor", "text" or "image".
       dtype: numpy name of the declared type ("string" for text).
       shape: of one value; None where a side is not declared. Images: [height, width, channels].
-      repeats: lengths of the fixed-length sequences between the step and the value, outermost
-        first; a value of one step then has the shape `repeats + shape`.
+      repeats: lengths of the sequences between the step and the value, outermost first; None where
+        only the data tells.
       encoding: "none", "bytes" or "zlib" for tensors.
       per_step: whether it belongs to the steps or to the episode.
+      optional: whether a value may be missing.
       obstacle: None, or why this leaf cannot be read.
     """
 
@@ -42,34 +46,47 @@ class Leaf:
     kind: str
     dtype: str
     shape: tuple[int | None, ...]
-    repeats: tuple[int, ...] = ()
+    repeats: tuple[int | None, ...] = ()
     encoding: str = "none"
     per_step: bool = False
+    optional: bool = False
     obstacle: str | None = None
 
-    @property
-    def record_keys(self) -> tuple[str, ...]:
-        """Where the record may hold the values.
+    @cached_property
+    def is_encoded(self) -> bool:
+        """Whether the record holds a byte string for each value."""
+        return self.kind == IMAGE or self.encoding != "none"
 
-        TFDS writes a sequence within a sequence as if it were ragged, of fixed length or not.
+    @cached_property
+    def is_nested(self) -> bool:
+        """Whether TFDS stores it with row lengths: sequences within sequences.
+
+        The steps are a sequence themselves.
         """
-        return (self.path, f"{self.path}/ragged_flat_values") if self.repeats else (self.path,)
+        return len(self.repeats) + self.per_step > 1
 
-    @property
+    @cached_property
+    def states_shapes(self) -> bool:
+        """Whether the record holds the shape of each value beside it."""
+        return self.encoding != "none" and self.shape.count(None) > 1
+
+    @cached_property
     def step_shape(self) -> tuple[int | None, ...]:
-        """Shape of the value of one step."""
-        return self.repeats + self.shape
+        """Shape of the value of one step.
+
+        A value that may be missing counts as a sequence of it of unknown length, 0 or 1.
+        """
+        return (*self.repeats, *((None,) if self.optional else ()), *self.shape)
+
+    @cached_property
+    def step_size(self) -> int | None:
+        """Number of scalars in one step of a tensor; None where only the data tells."""
+        return known_size(self.step_shape)
 
     @property
-    def step_size(self) -> int:
-        """Number of scalars in one step of a tensor.
-
-        Raises:
-          ValueError: a side is not declared.
-        """
-        if None in self.step_shape:
-            raise ValueError(f"{self.path} has no fixed shape")
-        return prod(side for side in self.step_shape if side is not None)
+    def holds_one(self) -> bool:
+        """Whether it is one text or number of a step or episode, though perhaps a missing one."""
+        return self.kind != IMAGE and known_size((*self.repeats, *self.shape)) == 1
 
 
 @dataclass(frozen=True)
@@ -170,7 +187,8 @@ def read_features(directory: str) -> dict[str, Leaf]:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: no valid JSON ({error}). Copy the data set again.") from None
     try:
-        found = sorted(_walk(tree, (), (), False, None), key=lambda leaf: leaf.path.split("/"))
+        leaves = _walk(in_todays_form(tree), (), (), False)
+        found = sorted(leaves, key=lambda leaf: leaf.path.split("/"))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(f"{path}: not the features of a TFDS data set ({error!r}).") from None
     return {leaf.path: leaf for leaf in found}
@@ -179,75 +197,116 @@ def read_features(directory: str) -> dict[str, Leaf]:
 def _walk(
     node: Mapping[str, Any],
     path: tuple[str, ...],
-    repeats: tuple[int, ...],
+    repeats: tuple[int | None, ...],
     per_step: bool,
-    obstacle: str | None,
 ) -> Iterator[Leaf]:
-    name = node["pythonClassName"].rpartition(".")[2]
     if "featuresDict" in node:
         for key, child in node["featuresDict"].get("features", {}).items():
-            yield from _walk(child, (*path, key), repeats, per_step, obstacle)
+            yield from _walk(child, (*path, key), repeats, per_step)
     elif "sequence" in node:
-        length = int(node["sequence"].get("length", UNKNOWN_LENGTH))
         child = node["sequence"]["feature"]
         if not per_step and path == ("steps",):
-            yield from _walk(child, path, (), True, obstacle)
-        elif length == UNKNOWN_LENGTH:
-            why = obstacle or "inner sequences of unknown length are not supported"
-            yield from _walk(child, path, repeats, per_step, why)
+            yield from _walk(child, path, (), True)
         else:
-            yield from _walk(child, path, (*repeats, length), per_step, obstacle)
+            length = _side(node["sequence"].get("length", UNKNOWN_LENGTH))
+            yield from _walk(child, path, (*repeats, length), per_step)
+    elif "translation" in node:
+        yield from _translation(node["translation"], path, repeats, per_step)
+    elif "video" in node:
+        frames, *shape = _shape(node["video"].get("shape", {})) or (None, None, None, 3)
+        image = {"shape": _dimensions(shape), "dtype": node["video"].get("dtype", "uint8")}
+        yield _leaf({**node, "image": image}, "/".join(path), (*repeats, frames), per_step)
     else:
-        yield _leaf(name, node, "/".join(path), repeats, per_step, obstacle)
+        yield _leaf(node, "/".join(path), repeats, per_step)
+
+
+def _translation(
+    node: Mapping[str, Any],
+    path: tuple[str, ...],
+    repeats: tuple[int | None, ...],
+    per_step: bool,
+) -> Iterator[Leaf]:
+    """A text for each language, or lists of languages and texts of any length."""
+    if node.get("variableLanguagesPerExample"):
+        names, repeats = ["language", "translation"], (*repeats, None)
+    else:
+        names = node["languages"]
+    for name in names:
+        yield Leaf("/".join((*path, name)), TEXT, "string", (), repeats, per_step=per_step)
 
 
 def _leaf(
-    name: str,
-    node: Mapping[str, Any],
-    path: str,
-    repeats: tuple[int, ...],
-    per_step: bool,
-    obstacle: str | None,
+    node: Mapping[str, Any], path: str, repeats: tuple[int | None, ...], per_step: bool
 ) -> Leaf:
-    kind, dtype, encoding = TENSOR, "int64", "none"
-    shape: tuple[int | None, ...] = ()
-    unsupported = None
-    if "tensor" in node:
-        tensor = node["tensor"]
-        dtype, shape = tensor["dtype"], _shape(tensor["shape"])
-        encoding = tensor.get("encoding", "none").lower()
-        unsupported = _tensor_obstacle(dtype, shape, encoding, bool(tensor.get("optional")))
-    elif "text" in node:
-        kind, dtype = TEXT, "string"
-    elif "image" in node:
+    if "text" in node:
+        return Leaf(path, TEXT, "string", (), repeats, per_step=per_step)
+    if "image" in node:
         image = node["image"]
-        kind, dtype = IMAGE, image.get("dtype", "uint8")
-        shape = _shape(image["shape"]) or (None, None, 3)
-        if dtype not in ("uint8", "uint16"):
-            unsupported = f"images of {dtype} are not supported"
-        elif shape[-1] not in (None, 1, 3, 4):
-            unsupported = f"images of {shape[-1]} channels are not supported"
-    elif "classLabel" not in node:
-        unsupported = f"features of the class {name} are not supported"
-    return Leaf(path, kind, dtype, shape, repeats, encoding, per_step, obstacle or unsupported)
+        dtype = image.get("dtype", "uint8")
+        shape = _shape(image.get("shape", {})) or (None, None, 3)
+        why = _image_obstacle(dtype, shape)
+        return Leaf(path, IMAGE, dtype, shape, repeats, per_step=per_step, obstacle=why)
+    tensor = _tensor_node(node)
+    if tensor is None:
+        name = node["pythonClassName"].rpartition(".")[2]
+        why = f"features of the class {name} are not supported"
+        return Leaf(path, TENSOR, "", (), repeats, per_step=per_step, obstacle=why)
+    dtype, shape = tensor["dtype"], _shape(tensor.get("shape", {}))
+    encoding = tensor.get("encoding", "none").lower()
+    return Leaf(
+        path,
+        TENSOR,
+        dtype,
+        shape,
+        repeats,
+        encoding,
+        per_step,
+        bool(tensor.get("optional")),
+        _tensor_obstacle(dtype, shape, encoding, bool(tensor.get("lazyDecode"))),
+    )
+
+
+def _tensor_node(node: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The description of a feature that is stored as a tensor; None for any other."""
+    if "classLabel" in node:
+        return {"dtype": "int64"}
+    if "boundingBox" in node:
+        return {"dtype": "float32", "shape": _dimensions([4])}
+    return node["tensor"] if "tensor" in node else node.get("audio")
+
+
+def _image_obstacle(dtype: str, shape: tuple[int | None, ...]) -> str | None:
+    if dtype not in ("uint8", "uint16"):
+        return f"images of {dtype} are not supported"
+    if shape[-1] not in (None, 1, 3, 4):
+        return f"images of {shape[-1]} channels are not supported"
+    return None
 
 
 def _tensor_obstacle(
-    dtype: str, shape: tuple[int | None, ...], encoding: str, optional: bool
+    dtype: str, shape: tuple[int | None, ...], encoding: str, is_file: bool
 ) -> str | None:
-    if optional:
-        return "optional features are not supported"
-    if None in shape:
-        return "tensors of unknown shape are not supported"
+    if is_file:
+        return "audio stored as encoded files is not supported; write it with lazy_decode=False"
     if encoding not in ("none", "bytes", "zlib"):
         return f"the encoding {encoding} is not supported"
-    # numpy knows no bfloat16; unencoded, its values are stored as float32.
-    known = ["string", "bfloat16"] if encoding == "none" else []
+    if encoding == "none" and shape.count(None) > 1:
+        return "tensors of several unknown sides need an encoding; TFDS writes none without"
+    # Unencoded, the values of bfloat16 are stored as float32.
+    known = ["string", BFLOAT16] if encoding == "none" else [BFLOAT16]
     if dtype not in known and not (dtype in np.sctypeDict and np.dtype(dtype).kind in "biuf"):
         return f"tensors of {dtype} with encoding {encoding} are not supported"
     return None
 
 
 def _shape(node: Mapping[str, Any]) -> tuple[int | None, ...]:
-    sides = (int(side) for side in node.get("dimensions", []))
-    return tuple(None if side == UNKNOWN_LENGTH else side for side in sides)
+    return tuple(map(_side, node.get("dimensions", [])))
+
+
+def _side(side: str | int) -> int | None:
+    return None if int(side) == UNKNOWN_LENGTH else int(side)
+
+
+def _dimensions(shape: Iterable[int | None]) -> dict[str, list[int]]:
+    """The inverse of `_shape`."""
+    return {"dimensions": [UNKNOWN_LENGTH if side is None else side for side in shape]}

@@ -5,11 +5,7 @@ is marked `is_last` only the observation is valid, so `last_step: drop` leaves t
 tokens and return; many converted robot sets fill it, and `keep` uses it.
 """
 
-import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -17,61 +13,17 @@ import numpy.typing as npt
 
 from gato_data.errors import ContentError
 from gato_data.readers import features as schema
-from gato_data.readers import images
 from gato_data.readers.features import Leaf
 from gato_data.readers.rlds_fields import IS_LAST, step_path
-from gato_data.sequencing.episode import Column, Episode
-from gato_data.storage.example import BytesColumn, Feature
+from gato_data.readers.stored import Record, read_leaf
+from gato_data.sequencing.episode import Episode
+from gato_data.storage.example import BytesColumn
+
+__all__ = ["Record", "Scalar", "read_episode", "read_scalar", "read_values"]
 
 _IS_LAST = step_path(IS_LAST)
 
-Record = Mapping[str, Feature]
 Scalar = str | int | float
-
-
-@dataclass(frozen=True)
-class EncodedFrames:
-    """The images of one key, still encoded (see `sequencing.episode.Frames`)."""
-
-    path: str
-    column: BytesColumn
-    per_step: int
-    shape: tuple[int | None, int | None, int | None]
-
-    @cached_property
-    def size(self) -> tuple[int, int]:
-        height, width, _ = self.shape
-        if height is not None and width is not None:
-            return height, width
-        try:
-            return images.header_size(self.column[0])
-        except ContentError as error:
-            raise ContentError(f"{self.path} at step 0: {error}") from None
-
-    def check_sizes(self) -> None:
-        """Holds that all images are as large as the first, where the features do not say it.
-
-        Raises:
-          ContentError: names the step and both sizes.
-        """
-        if None not in self.shape[:2]:
-            return
-        for number, encoded in enumerate(self.column):
-            found = images.header_size(encoded)
-            if found != self.size:
-                raise ContentError(
-                    f"{self.path} at step {number // self.per_step}: an image of {found[0]} x "
-                    f"{found[1]} (height x width) after one of {self.size[0]} x {self.size[1]}; "
-                    "the images of a key must have one size in an episode"
-                )
-
-    def frames(self, start: int, stop: int) -> npt.NDArray[np.uint8]:
-        encoded = self.column.slice(start * self.per_step, stop * self.per_step)
-        shape = (*self.size, self.shape[2])
-        try:
-            return images.decode_frames(encoded, shape)
-        except ContentError as error:
-            raise ContentError(f"{self.path} from step {start}: {error}") from None
 
 
 def read_episode(record: Record, leaves: Sequence[Leaf], last_step: str) -> Episode:
@@ -79,41 +31,24 @@ def read_episode(record: Record, leaves: Sequence[Leaf], last_step: str) -> Epis
 
     Args:
       record: the parsed `tf.train.Example`.
-      leaves: step leaves to read; `steps/is_last` may be among them or not.
+      leaves: what to read. A leaf of the episode has its value in every step.
       last_step: "drop" or "keep".
 
     Raises:
       ContentError: the episode has no valid steps, or the record does not fit its features.
     """
-    values = {leaf.path: _raw(record, leaf) for leaf in leaves}
-    counts = {
-        leaf.path: _count(leaf, values[leaf.path]) for leaf in leaves if _values_per_step(leaf)
-    }
+    stored = {leaf.path: read_leaf(record, leaf) for leaf in leaves}
+    counts = {path: found.steps for path, found in stored.items() if found.leaf.per_step}
     marks = record[_IS_LAST].ints() if _IS_LAST in record else None
     if marks is not None:
         counts[_IS_LAST] = len(marks)
-    total = _agreed(counts)
+    total = _agreed({path: steps for path, steps in counts.items() if steps is not None})
     if not total:
         raise ContentError("the episode has no steps")
     valid = total if last_step == "keep" else _before_last(marks, total)
     if not valid:
         raise ContentError("the episode has no steps but the last one, which holds no action")
-    columns = {leaf.path: _column(leaf, values[leaf.path], total, valid) for leaf in leaves}
-    return Episode(valid, columns)
-
-
-def _values_per_step(leaf: Leaf) -> int:
-    """How many values a step has in the record: scalars, or byte strings."""
-    if leaf.kind == schema.IMAGE or leaf.encoding != "none":
-        return prod(leaf.repeats)
-    return leaf.step_size
-
-
-def _count(leaf: Leaf, values: BytesColumn | npt.NDArray[Any]) -> int:
-    steps, rest = divmod(len(values), _values_per_step(leaf))
-    if rest:
-        raise ContentError(f"{leaf.path}: {len(values)} values are no whole number of steps")
-    return steps
+    return Episode(valid, {path: found.column(total, valid) for path, found in stored.items()})
 
 
 def _agreed(counts: Mapping[str, int]) -> int:
@@ -144,16 +79,16 @@ def read_scalar(record: Record, leaf: Leaf) -> Scalar:
     Raises:
       ContentError: the record has no such value.
     """
-    values = _raw(record, leaf)
-    if not len(values):
+    found = read_leaf(record, leaf)
+    if not len(found.entries):
         raise ContentError(f"the record has no value of {leaf.path}")
-    if isinstance(values, BytesColumn):
-        if _is_text(leaf):
-            return _text(leaf, values[0])
-        values = _decode_tensors(leaf, values.slice(0, 1))
-    elif leaf.dtype == "uint64":
-        values = values.view(np.uint64)
-    return float(values[0]) if values.dtype.kind == "f" else int(values[0])
+    if leaf.dtype == "string":
+        assert isinstance(found.entries, BytesColumn)
+        return _text(leaf, found.entries[0])
+    value = found.first()
+    if leaf.optional and value != value:
+        raise ContentError(f"the record has no value of {leaf.path}")
+    return float(value) if value.dtype.kind == "f" else int(value)
 
 
 def read_values(record: Record, leaf: Leaf) -> npt.NDArray[Any]:
@@ -162,16 +97,9 @@ def read_values(record: Record, leaf: Leaf) -> npt.NDArray[Any]:
     Raises:
       ContentError: the record has no such leaf, or it holds no numbers.
     """
-    values = _raw(record, leaf)
-    if isinstance(values, BytesColumn):
-        if _is_text(leaf) or leaf.kind == schema.IMAGE:
-            raise ContentError(f"{leaf.path} holds no numbers")
-        return _decode_tensors(leaf, values)
-    return values
-
-
-def _is_text(leaf: Leaf) -> bool:
-    return leaf.dtype == "string"
+    if leaf.dtype == "string" or leaf.kind == schema.IMAGE:
+        raise ContentError(f"{leaf.path} holds no numbers")
+    return read_leaf(record, leaf).numbers()
 
 
 def _text(leaf: Leaf, value: bytes) -> str:
@@ -179,60 +107,3 @@ def _text(leaf: Leaf, value: bytes) -> str:
         return value.decode()
     except UnicodeDecodeError:
         raise ContentError(f"{leaf.path}: the text is not UTF-8") from None
-
-
-def _raw(record: Record, leaf: Leaf) -> BytesColumn | npt.NDArray[Any]:
-    """All values of a leaf as the record holds them: numbers, or byte strings."""
-    feature = next((record[key] for key in leaf.record_keys if key in record), None)
-    if feature is None:
-        raise ContentError(f"the record has no {leaf.path}")
-    if _is_text(leaf) or leaf.kind == schema.IMAGE or leaf.encoding != "none":
-        return feature.bytes_column()
-    if leaf.dtype == "bfloat16" or np.dtype(leaf.dtype).kind == "f":
-        return feature.floats()
-    return feature.ints()
-
-
-def _column(leaf: Leaf, values: BytesColumn | npt.NDArray[Any], total: int, valid: int) -> Column:
-    """The values of the valid steps."""
-    if isinstance(values, BytesColumn):
-        per_step = _values_per_step(leaf)
-        kept = values.slice(0, valid * per_step)
-        if leaf.kind == schema.IMAGE:
-            height, width, channels = leaf.shape
-            return EncodedFrames(leaf.path, kept, per_step, (height, width, channels))
-        if _is_text(leaf):
-            return kept
-        return _decode_tensors(leaf, kept).reshape(valid, *_sides(leaf))
-    if leaf.dtype == "uint64":
-        values = values.view(np.uint64)
-    return values.reshape(total, *_sides(leaf))[:valid]
-
-
-def _sides(leaf: Leaf) -> list[int]:
-    """The shape of a step's value, all sides of which are declared."""
-    return [side for side in leaf.step_shape if side is not None]
-
-
-def _decode_tensors(leaf: Leaf, column: BytesColumn) -> npt.NDArray[Any]:
-    """Tensors stored as raw or zlib-compressed bytes."""
-    dtype = np.dtype(leaf.dtype).newbyteorder("<")
-    size = prod(side for side in leaf.shape if side is not None) * dtype.itemsize
-    parts = list(column)
-    if leaf.encoding == "zlib":
-        parts = [_inflate(leaf.path, part, size) for part in parts]
-    if any(len(part) != size for part in parts):
-        raise ContentError(f"{leaf.path}: a tensor does not have the {size} bytes of its shape")
-    return np.frombuffer(b"".join(parts), dtype)
-
-
-def _inflate(path: str, data: bytes, size: int) -> bytes:
-    # One byte more than the shape allows tells a bomb apart without unpacking it.
-    stream = zlib.decompressobj()
-    try:
-        inflated = stream.decompress(data, size + 1)
-    except zlib.error as error:
-        raise ContentError(f"{path}: not zlib data ({error})") from None
-    if len(inflated) <= size and not stream.eof:
-        raise ContentError(f"{path}: the zlib data are cut off")
-    return inflated

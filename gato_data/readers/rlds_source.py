@@ -60,6 +60,12 @@ class RldsSource:
     def path(self, file: str) -> str:
         return files.join(self.directory, file)
 
+    def size(self, file: str) -> int:
+        return files.size_of(self.path(file))
+
+    def is_older(self, file: str, than: str) -> bool:
+        return files.is_newer(than, self.path(file))
+
     def stated(self, file: str) -> int:
         return self.opened.stated.get(file, 0)
 

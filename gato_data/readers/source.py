@@ -25,9 +25,9 @@ class StoredRecord:
     """One record as it lies in its file, or what could be read of it.
 
     Attributes:
-      number: position in the file, from 0.
-      offset: where it begins; bytes, or whatever else the source finds it by.
-      size: bytes in the file.
+      number: of the record, as messages name it; for most sources the position in the file.
+      offset: by which `Source.read` finds it; the byte where it begins, or whatever else.
+      size: bytes that reading it takes.
       crc: CRC32C of its content, by which a later change is noticed.
       content: what `Source.parse` takes; None if `fault` says why it cannot be used.
       fault: None, or what is wrong.
@@ -83,10 +83,19 @@ class Source(Protocol):
 
     @property
     def files(self) -> Sequence[str]:
-        """Names of the input files, sorted. Each is indexed in one piece."""
+        """Names of the input files, sorted. Each is indexed in one piece.
 
-    def path(self, file: str) -> str:
-        """Where an input file lies."""
+        They need not be files on disk: a source may cut a large one, and group small ones.
+        """
+
+    def size(self, file: str) -> int:
+        """Bytes of an input file; about, where it is part of a larger one."""
+
+    def is_older(self, file: str, than: str) -> bool:
+        """Whether an input file was written before the file at the path `than`.
+
+        True where the file systems do not tell.
+        """
 
     def stated(self, file: str) -> int:
         """The number of records that the data set says the file has; 0 if it does not say."""
@@ -99,6 +108,7 @@ class Source(Protocol):
           largest: bytes; a larger record is a fault, and not read into memory.
 
         Raises:
+          GatoDataError: nothing can be read of it.
           OSError: reading failed.
         """
 

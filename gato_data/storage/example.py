@@ -18,6 +18,11 @@ import numpy.typing as npt
 from gato_data.errors import ContentError
 
 _TOO_LONG = "the record is no tf.train.Example: a field is longer than its message"
+# 10 groups of 7 bits hold 64 bits.
+_LONGEST_VARINT = 10
+# Bytes of a list that are decoded at a time: what that takes besides is some 40 times as much.
+_VARINT_CHUNK = 1 << 18
+_TOO_MANY_BITS = "an integer list holds a number of more than 64 bits"
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 BYTES_LIST, FLOAT_LIST, INT64_LIST = 1, 2, 3
 _KIND_NAMES = {BYTES_LIST: "bytes", FLOAT_LIST: "floats", INT64_LIST: "integers"}
@@ -291,19 +296,34 @@ def decode_varints(packed: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     """
     if not len(packed):
         return np.empty(0, np.int64)
+    if packed[-1] > 0x7F:
+        raise ContentError("an integer list ends within a number")
+    values = np.empty(int(np.count_nonzero(packed < 0x80)), np.int64)
+    start = done = 0
+    while start < len(packed):
+        stop = min(start + _VARINT_CHUNK, len(packed))
+        is_end = packed[stop - 1 : stop + _LONGEST_VARINT] < 0x80
+        if not is_end.any():
+            raise ContentError(_TOO_MANY_BITS)
+        stop += int(is_end.argmax())
+        part = _decode_whole_varints(packed[start:stop])
+        values[done : done + len(part)] = part
+        start, done = stop, done + len(part)
+    return values
+
+
+def _decode_whole_varints(packed: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     is_end = packed < 0x80
     if is_end.all():
         return packed.astype(np.int64)
-    if not is_end[-1]:
-        raise ContentError("an integer list ends within a number")
     ends = np.flatnonzero(is_end)
     starts = np.empty_like(ends)
     starts[0] = 0
     starts[1:] = ends[:-1] + 1
     lengths = ends - starts + 1
     longest = int(lengths.max())
-    if longest > 10:  # 10 groups of 7 bits hold 64 bits
-        raise ContentError("an integer list holds a number of more than 64 bits")
+    if longest > _LONGEST_VARINT:
+        raise ContentError(_TOO_MANY_BITS)
     values = np.zeros(len(ends), np.uint64)
     for group in range(longest):
         has = lengths > group

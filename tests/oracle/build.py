@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from tests.oracle.source import Source
+from tests.oracle.source import Episode, Source
 
 Record = Mapping[str, Any]
 
@@ -54,17 +54,29 @@ def _one(record: Record, source: Source, kept: set[str], passes: int) -> Iterato
     prompt, length = record["prompt_length"], record["length"]
     if not 0 <= prompt < length <= source.length:
         yield f"a prompt of {prompt} leaves no window in {length} of {source.length} tokens"
-    window = length - prompt
-    if not 0 <= record["window_start"] <= len(episode.tokens) - window:
-        yield (
-            f"{window} tokens from {record['window_start']} leave the episode's "
-            f"{len(episode.tokens)}"
-        )
-    # Whole timesteps need not fill the room; any token offset does, once the episode is long.
-    if source.align == "token" and length < min(source.length, prompt + len(episode.tokens)):
+    start = record["window_start"]
+    window = length - prompt - episode.lead(start)
+    if not 0 <= start <= len(episode.tokens) - window:
+        yield f"{window} tokens from {start} leave the episode's {len(episode.tokens)}"
+    # Any token offset fills the room, once the episode is long. A window that begins with a
+    # timestep may fall short where the episode ends, by less than the timestep before it.
+    if source.align == "token":
+        spare = min(source.length, prompt + len(episode.tokens)) - length
+    elif 0 < start == len(episode.tokens) - window:
+        spare = source.length - length - _before(episode, start) + 1
+    else:
+        spare = min(source.length - length, len(episode.tokens) - window)
+    if spare > 0:
         yield f"not full: {length} tokens of {source.length}, the episode has more"
     if prompt:
         yield from _prompt(record, source, kept)
+
+
+def _before(episode: Episode, start: int) -> int:
+    """Tokens of the timestep before `start`, as the first of a window."""
+    timestep = episode.tokens[start - 1].timestep
+    steps = [token.timestep for token in episode.tokens]
+    return len(episode.firsts.get(steps.index(timestep), [])) or steps.count(timestep)
 
 
 def _prompt(record: Record, source: Source, kept: set[str]) -> Iterator[str]:
@@ -77,11 +89,10 @@ def _prompt(record: Record, source: Source, kept: set[str]) -> Iterator[str]:
         yield "the prompt comes from the window's own episode"
     if (donor.task, donor.agent) != (episode.task, episode.agent):
         yield f"donor of another group: {(donor.task, donor.agent)}"
-    if not 0 <= record["prompt_start"] <= len(donor.tokens) - record["prompt_length"]:
-        yield (
-            f"prompt of {record['prompt_length']} tokens from {record['prompt_start']} leaves "
-            f"the donor's {len(donor.tokens)}"
-        )
+    start = record["prompt_start"]
+    lent = record["prompt_length"] - donor.lead(start)
+    if not 0 <= start <= len(donor.tokens) - lent:
+        yield f"prompt of {lent} tokens from {start} leaves the donor's {len(donor.tokens)}"
 
 
 def _donors(records: list[Record]) -> Iterator[str]:
@@ -104,8 +115,9 @@ def _cover(records: list[Record], source: Source, kept: set[str], number: int) -
     seen: dict[str, set[int]] = defaultdict(set)
     for record in records:
         if record["pass"] == number:
-            window = record["length"] - record["prompt_length"]
             start = record["window_start"]
+            window = record["length"] - record["prompt_length"]
+            window -= source.episodes[record["episode_id"]].lead(start)
             seen[record["episode_id"]].update(range(start, start + window))
     for name in sorted(kept):
         missing = set(range(len(source.episodes[name].tokens))) - seen[name]

@@ -64,7 +64,9 @@ def _provenance(record: Mapping[str, Any], source: Source) -> Iterator[str]:
             yield f"prompt_start: expected -1 without a prompt, found {record['prompt_start']}"
     elif donor is None:
         yield f"prompt_episode_id: no episode is called {record['prompt_episode_id']!r}"
-    elif not 0 <= record["prompt_start"] <= len(donor.tokens) - record["prompt_length"]:
+    elif record["prompt_start"] < 0 or record["prompt_length"] != len(
+        donor.stretch(record["prompt_start"], record["prompt_length"])
+    ):
         yield (
             f"prompt_start: {record['prompt_length']} tokens from {record['prompt_start']} "
             f"do not lie in the donor's {len(donor.tokens)}"
@@ -75,20 +77,14 @@ def _expected_tokens(record: Mapping[str, Any], source: Source) -> list[Token]:
     """The donor's stretch, then the episode's tokens from the window's start on."""
     tokens: list[Token] = []
     if record["prompt_length"] > 0:
-        donor = source.episodes[record["prompt_episode_id"]].tokens
-        for offset in range(record["prompt_length"]):
-            token = donor[record["prompt_start"] + offset]
+        donor = source.episodes[record["prompt_episode_id"]]
+        for token in donor.stretch(record["prompt_start"], record["prompt_length"]):
             tokens.append(token if source.prompt.get("loss", True) else token._replace(loss=0))
-    episode = source.episodes[record["episode_id"]].tokens
-    end = len(episode)
+    room = source.length - record["prompt_length"]
     if source.align == "timestep":
-        # How much of the room whole timesteps fill is the build's choice, within both bounds.
-        end = min(end, record["window_start"] + record["length"] - record["prompt_length"])
-    position = record["window_start"]
-    while len(tokens) < source.length and position < end:
-        tokens.append(episode[position])
-        position += 1
-    return tokens
+        # How much of the room whole timesteps fill is the build's choice.
+        room = record["length"] - record["prompt_length"]
+    return tokens + source.episodes[record["episode_id"]].stretch(record["window_start"], room)
 
 
 def _settings(record: Mapping[str, Any], source: Source, tokens: list[Token]) -> Iterator[str]:
@@ -106,10 +102,16 @@ def _settings(record: Mapping[str, Any], source: Source, tokens: list[Token]) ->
     longest = source.prompt.get("length", 512)
     if record["prompt_length"] > longest:
         yield f"prompt_length: expected at most {longest}, found {record['prompt_length']}"
-    if source.align == "timestep" and record["window_start"] > 0:
-        before = episode.tokens[record["window_start"] - 1].timestep
-        if episode.tokens[record["window_start"]].timestep == before:
-            yield f"window_start: {record['window_start']} is inside timestep {before}"
+    if source.align == "timestep":
+        yield from _inside("window_start", record["window_start"], episode)
+        if record["prompt_length"] > 0:
+            donor = source.episodes[record["prompt_episode_id"]]
+            yield from _inside("prompt_start", record["prompt_start"], donor)
+
+
+def _inside(name: str, start: int, episode: Episode) -> Iterator[str]:
+    if start > 0 and episode.tokens[start].timestep == episode.tokens[start - 1].timestep:
+        yield f"{name}: {start} is inside timestep {episode.tokens[start].timestep}"
 
 
 def _expected_fields(tokens: list[Token], length: int) -> dict[str, list[Any]]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tests.oracle.by_hand import must_read_by_hand, read_by_hand
 from tests.oracle.rules import M_CONTINUOUS, M_DISCRETE, M_IMAGE, M_TEXT
 
 
@@ -37,27 +38,53 @@ class Leaf:
 
 
 def leaves(directory: str) -> dict[str, Leaf]:
-    """The features of a step by path, as `features.json` declares them."""
+    """The features of steps and episodes by path, as `features.json` declares them."""
     import tensorflow_datasets as tfds
 
     features = tfds.builder_from_directory(directory).info.features
-    return dict(_leaves(features["steps"].feature, "steps"))
+    return {path: _leaf(feature) for path, feature in _leaf_features(features, "")}
 
 
-def _leaves(feature: Any, path: str) -> Iterator[tuple[str, Leaf]]:
+def _leaf(feature: Any) -> Leaf:
+    import tensorflow_datasets as tfds
+
+    while isinstance(feature, tfds.features.Sequence):
+        feature = feature.feature
+    if isinstance(feature, tfds.features.Image):
+        return Leaf(M_IMAGE, feature.shape[-1] or 3)
+    if isinstance(feature, tfds.features.Text) or feature.tf_dtype.name == "string":
+        return Leaf(M_TEXT)
+    return Leaf(M_CONTINUOUS if feature.tf_dtype.is_floating else M_DISCRETE)
+
+
+def _leaf_features(feature: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Every leaf by its path, with the sequences around it; that of the steps is left out."""
     import tensorflow_datasets as tfds
 
     if isinstance(feature, tfds.features.FeaturesDict):
         for key, inner in feature.items():
-            yield from _leaves(inner, f"{path}/{key}")
+            yield from _leaf_features(inner, f"{path}/{key}" if path else key)
+    elif path == "steps":
+        yield from _leaf_features(feature.feature, path)
     elif isinstance(feature, tfds.features.Sequence):
-        yield from _leaves(feature.feature, path)
-    elif isinstance(feature, tfds.features.Image):
-        yield path, Leaf(M_IMAGE, feature.shape[-1] or 3)
-    elif isinstance(feature, tfds.features.Text) or feature.tf_dtype.name == "string":
-        yield path, Leaf(M_TEXT)
+        for name, inner in _leaf_features(feature.feature, path):
+            yield name, tfds.features.Sequence(inner, length=feature._length)
     else:
-        yield path, Leaf(M_CONTINUOUS if feature.tf_dtype.is_floating else M_DISCRETE)
+        yield path, feature
+
+
+def _nested(features: dict[str, Any]) -> Any:
+    """Features by path as TFDS nests them."""
+    import tensorflow_datasets as tfds
+
+    tree: dict[str, Any] = {}
+    for path, feature in features.items():
+        *groups, name = path.split("/")
+        inner = tree
+        for group in groups:
+            inner = inner.setdefault(group, {})
+        inner[name] = feature
+    return tfds.features.FeaturesDict(tree | {"steps": tfds.features.Dataset(tree["steps"])})
 
 
 def _skip_images(feature: Any) -> Any:
@@ -75,26 +102,49 @@ def _skip_images(feature: Any) -> Any:
 
 
 def read_episodes(directory: str, split: str) -> Iterator[RawEpisode]:
-    """Every record of a split, file by file in the order of their names."""
+    """Every record of a split, file by file in the order of their names.
+
+    TFDS decodes what it can; the rest is read by hand.
+    """
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
     info = tfds.builder_from_directory(directory).info
-    decoders = _skip_images(info.features)
+    every = dict(_leaf_features(info.features, ""))
+    hard = {
+        path: feature
+        for path, feature in every.items()
+        if must_read_by_hand(feature, path.startswith("steps/"))
+    }
+    features = _nested({path: x for path, x in every.items() if path not in hard})
+    decoders = _skip_images(features)
     for part in sorted(info.splits[split].file_instructions, key=lambda part: part.filename):
         path = os.path.join(directory, os.path.basename(part.filename))
         examples = tf.data.TFRecordDataset(path).map(
-            lambda data: info.features.deserialize_example(data, decoders=decoders)
+            lambda data: (data, features.deserialize_example(data, decoders=decoders))
         )
         examples = examples.skip(part.skip).take(part.take)
-        for offset, example in enumerate(examples):
-            steps = example.pop("steps")
-            yield RawEpisode(
+        for offset, (data, example) in enumerate(examples):
+            found = example.pop("steps")
+            episode = RawEpisode(
                 file_name=os.path.basename(path),
                 record=part.skip + offset,
                 metadata=dict(_flat(example, "")),
-                steps=[dict(_flat(step, "steps/")) for step in steps],
+                steps=[dict(_flat(step, "steps/")) for step in found],
             )
+            if hard:
+                _add_by_hand(episode, tf.train.Example.FromString(data.numpy()), hard)
+            yield episode
+
+
+def _add_by_hand(episode: RawEpisode, example: Any, hard: dict[str, Any]) -> None:
+    for path, feature in hard.items():
+        if path.startswith("steps/"):
+            values = read_by_hand(example, feature, path, len(episode.steps))
+            for step, value in zip(episode.steps, values, strict=True):
+                step[path] = value
+        else:
+            [episode.metadata[path]] = read_by_hand(example, feature, path, None)
 
 
 def _flat(tree: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:

@@ -131,6 +131,7 @@ def random_episodes(
     image_shape: tuple[int, int, int] | None = (32, 48, 3),
     tasks: tuple[str, ...] = TASKS,
     agents: tuple[str, ...] = AGENTS,
+    reach: float = 1.0,
 ) -> list[dict[str, Any]]:
     """Episodes for `random_features`, the same for the same arguments.
 
@@ -142,10 +143,12 @@ def random_episodes(
       image_shape: as for `random_features`.
       tasks: the episodes take these in turn, every task with every agent.
       agents: likewise.
+      reach: the continuous action lies in [-reach, reach].
     """
     random = np.random.default_rng(seed)
     return [
-        _random_episode(random, index, steps, image_shape, tasks, agents) for index in range(count)
+        _random_episode(random, index, steps, image_shape, tasks, agents, reach)
+        for index in range(count)
     ]
 
 
@@ -156,12 +159,14 @@ def _random_episode(
     image_shape: tuple[int, int, int] | None,
     tasks: tuple[str, ...],
     agents: tuple[str, ...],
+    reach: float,
 ) -> dict[str, Any]:
     length = int(random.integers(steps[0], steps[1] + 1))
     mission = " ".join(random.choice(WORDS, size=int(random.integers(2, 6))))
     return {
         "steps": [
-            _random_step(random, mission, image_shape, step, length) for step in range(length)
+            _random_step(random, mission, image_shape, step, length, reach)
+            for step in range(length)
         ],
         "episode_metadata": {
             "task": tasks[index % len(tasks)],
@@ -178,6 +183,7 @@ def _random_step(
     image_shape: tuple[int, int, int] | None,
     step: int,
     length: int,
+    reach: float,
 ) -> dict[str, Any]:
     last = step == length - 1
     observation: dict[str, Any] = {
@@ -196,7 +202,7 @@ def _random_step(
         "observation": observation,
         "action": {
             "gripper": int(random.integers(0, 5)),
-            "velocity": random.uniform(-1.2, 1.2, size=2).astype(np.float32),
+            "velocity": random.uniform(-reach, reach, size=2).astype(np.float32),
         },
         "reward": 1000.0 if last else float(np.float32(random.uniform(0, 1))),
         "discount": 1.0,

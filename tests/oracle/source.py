@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from tests.oracle import rules
+from tests.oracle import ranges, rules
 from tests.oracle.rlds import Leaf, RawEpisode, decode_image, leaves, read_episodes
 
 KIND_NAMES = {
@@ -34,7 +34,13 @@ class Token(NamedTuple):
 
 @dataclass(frozen=True)
 class Episode:
-    """One episode: what it is called, which of its steps are valid, and their tokens."""
+    """One episode: what it is called, which of its steps are valid, and their tokens.
+
+    Attributes:
+      tokens: of all valid steps; with `text: first_of_window`, without the texts they observed.
+      firsts: with `text: first_of_window`, by the index in `tokens` where a step begins, its
+        tokens as the first of a window, with its texts; else empty.
+    """
 
     episode_id: str
     task: str
@@ -42,6 +48,27 @@ class Episode:
     raw: RawEpisode
     valid_steps: list[int]
     tokens: list[Token]
+    firsts: dict[int, list[Token]] = field(default_factory=dict)
+
+    def stretch(self, start: int, count: int) -> list[Token]:
+        """What a window or prompt of `count` tokens from `start` should be.
+
+        Shorter where the episode ends, and nothing where no window may begin or end so.
+        """
+        if not self.firsts:
+            return self.tokens[start : start + count]
+        first = self.firsts.get(start, [])
+        if not 0 < len(first) <= count:
+            return []
+        return (first + self.tokens[start + len(first) - self.lead(start) :])[:count]
+
+    def lead(self, start: int) -> int:
+        """How many tokens of a stretch from `start` are texts that `tokens` has not."""
+        first = self.firsts.get(start, [])
+        same_step = [
+            token for token in self.tokens if first and token.timestep == first[0].timestep
+        ]
+        return len(first) - len(same_step)
 
 
 @dataclass(frozen=True)
@@ -51,12 +78,13 @@ class Source:
     Attributes:
       directory: an RLDS/TFDS directory.
       config: the data set's entry of the config (`datasets[i]`) as a plain dict; `key_order` may
-        be "key" or "modality".
+        be "key" or "modality", `text` is "every_step" or "first_of_window".
       text_model: path of the SentencePiece model, where the data have text.
       discrete_offset: id of the discrete value 0.
       length: L, tokens of a sequence.
       prompt: the config's `prompt` entry; `loss: False` takes prompts out of the loss.
       align: the config's `sequence.align`.
+      training: ids of the kept training episodes, for `action_range` by quantiles.
     """
 
     directory: str
@@ -66,6 +94,7 @@ class Source:
     length: int = 1024
     prompt: dict[str, Any] = field(default_factory=dict)
     align: str = "token"
+    training: tuple[str, ...] = ()
 
     @functools.cached_property
     def episodes(self) -> dict[str, Episode]:
@@ -111,25 +140,66 @@ class Source:
     def _action_paths(self) -> list[str]:
         return self._paths(self.config.get("action"), "steps/action")
 
+    @functools.cached_property
+    def _ranges(self) -> dict[str, ranges.Range]:
+        """The range of each continuous action that the config gives one."""
+        asked = self.config.get("action_range") or {}
+        paths = [x for x in self._action_paths if self._leaves[x].kind == rules.M_CONTINUOUS]
+        one_for_all = not any(name.startswith("steps/") for name in asked)
+        by_path = {path: asked if one_for_all else asked.get(path) for path in paths}
+        return {
+            path: ranges.resolve(one, lambda path=path: self._training_values(path))
+            for path, one in by_path.items()
+            if one
+        }
+
+    def _training_values(self, path: str) -> list[list[float]]:
+        """The values of one action in every step of the training episodes."""
+        found = []
+        for raw in read_episodes(str(self.directory), self.config.get("split", "train")):
+            if raw.steps and self._id_of(raw) in self.training:
+                for index in valid_steps(raw, self.config.get("last_step", "drop")):
+                    found.append([float(x) for x in rules.flattened(raw.steps[index][path])])
+        return found
+
+    def _id_of(self, raw: RawEpisode) -> str:
+        path = self.config.get("episode_id")
+        return lookup(raw, path) if path else f"{raw.file_name}#{raw.record}"
+
     def _episode(self, raw: RawEpisode) -> Episode:
         valid = valid_steps(raw, self.config.get("last_step", "drop"))
         tokens: list[Token] = []
+        firsts: dict[int, list[Token]] = {}
         for timestep in valid:
-            tokens.extend(self._timestep(raw.steps[timestep], timestep))
-        id_path = self.config.get("episode_id")
+            # What belongs to the episode is observed in every step.
+            step = raw.metadata | raw.steps[timestep]
+            if self._texts_only_first:
+                firsts[len(tokens)] = list(self._timestep(step, timestep, texts=True))
+            tokens.extend(self._timestep(step, timestep, texts=not self._texts_only_first))
         return Episode(
-            episode_id=lookup(raw, id_path) if id_path else f"{raw.file_name}#{raw.record}",
+            episode_id=self._id_of(raw),
             task=lookup(raw, self.config.get("task") or {"literal": self.config["name"]}),
             agent=lookup(raw, self.config.get("agent") or {"literal": ""}),
             raw=raw,
             valid_steps=valid,
             tokens=tokens,
+            firsts=firsts,
         )
 
-    def _timestep(self, step: dict[str, Any], timestep: int) -> Iterator[Token]:
-        """Observation tokens, the separator, action tokens (section 2.1)."""
+    @property
+    def _texts_only_first(self) -> bool:
+        return bool(self.config.get("text", "every_step") == "first_of_window")
+
+    def _timestep(self, step: dict[str, Any], timestep: int, texts: bool) -> Iterator[Token]:
+        """Observation tokens, the separator, action tokens (section 2.1).
+
+        Args:
+          texts: whether the observation has its texts.
+        """
         position = 0
         for path in self._observation_paths:
+            if self._leaves[path].kind == rules.M_TEXT and not texts:
+                continue
             for token in self._field(path, step[path], observed=True):
                 if position >= 512:
                     raise ValueError(f"{path}: more than 512 observation tokens in a step")
@@ -146,12 +216,15 @@ class Source:
     def _field(self, path: str, value: Any, observed: bool) -> Iterator[Token]:
         """The tokens of one field; position and timestep are filled in by the caller."""
         leaf = self._leaves[path]
+        if value is None:  # an optional value that is missing
+            return
         if leaf.kind == rules.M_IMAGE:
             for frame in self._frames(value, leaf.channels):
                 for pixels, rows, columns in rules.patches(frame):
                     yield Token(rules.IMAGE, leaf.kind, 0, 0, 0, pixels, rows, columns)
             return
-        for scalar in rules.flattened(value):
+        scalars = [scalar for scalar in rules.flattened(value) if scalar is not None]
+        for place, scalar in enumerate(scalars):
             if leaf.kind == rules.M_TEXT:
                 for piece in self._text.encode(_string(scalar)):
                     yield Token(piece, leaf.kind, 1, 0, 0)
@@ -159,7 +232,10 @@ class Source:
                 number = rules.discrete_id(int(scalar), self.discrete_offset)
                 yield Token(number, leaf.kind, 0, 0, 0)
             else:
-                number = rules.continuous_id(float(scalar), compand=observed)
+                number = float(scalar)
+                if path in self._ranges and not observed:
+                    number = self._ranges[path].scaled(place, number)
+                number = rules.continuous_id(number, compand=observed)
                 yield Token(number, leaf.kind, 0, 0, 0)
 
     def _frames(self, value: Any, channels: int) -> Iterator[npt.NDArray[np.uint8]]:

@@ -1,6 +1,7 @@
 """The slow filter against values worked out by hand."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,8 @@ from tests.oracle.expert_return import (
     expert_return,
     kept,
     kept_episodes,
+    passes,
+    threshold,
     window_size,
 )
 from tests.oracle.rlds_fixtures import (
@@ -40,6 +43,35 @@ def test_the_best_window_in_the_order_given() -> None:
 def test_a_return_at_the_threshold_is_kept() -> None:
     assert kept([1.0, 10.0, 7.999, 8.0, -3.0]) == [False, True, False, True, False]
     assert kept([-10.0, -9.0]) == [False, False]  # literally: 0.8 * -9 is above -9
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("off", [0, 1, 2, 3, 4]),
+        (False, [0, 1, 2, 3, 4]),
+        ({}, []),  # 0.8 * -1 is above -1
+        ({"relative_to_random": -11}, [1, 2]),  # -11 + 0.8 * 10 = -3
+        ({"relative_to_random": {"a": -11, "b": 0}}, [1, 2]),
+        ({"expert_returns": {"a": -5}}, [1, 2]),
+        ({"expert_returns": -5, "relative_to_random": -15}, [1, 2, 4]),
+        ({"successes_only": True}, []),
+        ({"top_k": 1}, [1]),
+        ({"top_k": 2}, [1, 2]),
+        ({"top_k": 4}, [0, 1, 2, 4]),
+        ({"top_k": 9}, [0, 1, 2, 3, 4]),
+    ],
+)
+def test_rules(rule: Any, expected: list[int]) -> None:
+    flags = passes(rule, "a", [-8.0, -1.0, -1.0, -10.0, -7.0])
+    assert [place for place, flag in enumerate(flags) if flag] == expected
+
+
+def test_ties_and_marks() -> None:
+    assert passes({"top_k": 1}, "a", [2.0, 2.0], ties=["y", "x"]) == [False, True]
+    assert passes({"successes_only": "steps/ok"}, "a", [0.0, 5.0], [True, False]) == [True, False]
+    assert threshold(10.0, 0.5) == 5.0
+    assert threshold(10.0, 0.5, -10.0) == 0.0
 
 
 def test_episodes_are_kept_task_by_task(tmp_path: Path) -> None:

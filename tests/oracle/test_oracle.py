@@ -270,7 +270,71 @@ def test_discrete_values_can_be_moved(source: Source) -> None:
 def test_windows_can_start_with_timesteps_only(source: Source) -> None:
     aligned = replace(source, align="timestep")
     assert explain(whole(), aligned) == []
-    assert explain(prompted(), aligned) == ["window_start: 15 is inside timestep 0"]
+    assert explain(prompted(), aligned) == [
+        "window_start: 15 is inside timestep 0",
+        "prompt_start: 22 is inside timestep 1",
+    ]
+
+
+def text_once() -> dict[str, Any]:
+    """The last step of B as a prompt with its text, then A with the text in its first step only."""
+    step_b = [3, 4, 5, 6, 32313, 1, 2, IMG, IMG, RED, SEP, 9, 32563, 32614]
+    later = [*range(9), *range(12, 16)]
+    rows = [STEP_A, [STEP_A[at] for at in later]]
+    kinds, loss, local = (
+        [*x[:10], *x[12:], *x, *(x[at] for at in later)] for x in (KINDS_A, LOSS_A, LOCAL_A)
+    )
+    return record(
+        tokens=[*step_b, *rows[0], *rows[1]] + [PAD] * 2,
+        modality=kinds + [0] * 2,
+        loss_mask=loss + [0] * 2,
+        local_position=local + [-1] * 2,
+        timestep=[1] * 14 + [0] * 16 + [1] * 13 + [-1] * 2,
+        segment=[0] * 43 + [-1] * 2,
+        patches=[
+            patch(value + step, place, odd) for step in (1, 0, 1) for value, place, odd in EYES
+        ],
+        patch_rows=[[0, 64], [64, 128]] * 3,
+        patch_columns=[[0, 128]] * 6,
+        length=43,
+        prompt_length=14,
+        prompt_episode_id=B,
+        # In the stream of B, whose steps have 13 tokens without their text.
+        prompt_start=13,
+        window_start=0,
+    )
+
+
+EYES = [(10, 5, 7), (200, 765, 8)]
+
+
+@pytest.fixture(scope="module")
+def once(source: Source) -> Source:
+    config = source.config | {"text": "first_of_window"}
+    return replace(source, config=config, length=45, align="timestep")
+
+
+def test_text_can_stand_in_the_first_timestep_only(once: Source) -> None:
+    assert explain(text_once(), once) == []
+    assert [once.episodes[name].lead(13) for name in (A, B)] == [3, 1]
+    shifted = text_once() | {"prompt_start": 12}
+    assert explain(shifted, once) == [
+        "prompt_start: 14 tokens from 12 do not lie in the donor's 26"
+    ]
+    # Step 1 of A with its text: what the window would be, had it begun there.
+    later = explain(text_once() | {"window_start": 13}, once)
+    assert later[0] == "length: expected 30, found 43"
+    assert explain(text_once(), replace(once, config=once.config | {"text": "every_step"}))
+
+
+def test_a_text_that_stands_again_is_reported(once: Source) -> None:
+    planted = text_once()
+    # Over "separator, g, v, v" of the second step, as if its text stood there once more.
+    planted["tokens"][39:43] = [GO, TO, RED, SEP]
+    assert explain(planted, once)[:2] == [
+        f"tokens[39]: expected {SEP}, found {GO}",
+        f"tokens[40]: expected 1, found {TO}",
+    ]
 
 
 def test_cart_pole_of_figure_15(tmp_path: Path) -> None:

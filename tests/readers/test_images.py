@@ -51,7 +51,6 @@ def tensorflow_pixels(encoded: bytes, channels: int) -> Pixels:
     return tf.io.decode_image(encoded, channels).numpy()
 
 
-@pytest.mark.fidelity
 @pytest.mark.parametrize("subsampling", ["444", "422", "420", "440"])
 @pytest.mark.parametrize("stored", [1, 3])
 @pytest.mark.parametrize("declared", [1, 3])
@@ -69,7 +68,6 @@ def test_progressive_jpeg_is_decoded_as_by_tensorflow() -> None:
     np.testing.assert_array_equal(found[0], tensorflow_pixels(encoded, 3))
 
 
-@pytest.mark.fidelity
 @pytest.mark.parametrize("stored", [1, 2, 3, 4])
 @pytest.mark.parametrize("declared", [3, 4])
 def test_png_is_decoded_as_by_tensorflow(stored: int, declared: int) -> None:
@@ -207,7 +205,7 @@ def test_huge_declared_sizes_are_refused_before_memory_is_taken(bomb: Any) -> No
     assert peak < 1 << 20
 
 
-@pytest.mark.fidelity
+@pytest.mark.fidelity("image-decoding")
 def test_check_decoder_accepts_the_accurate_method_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     images.check_decoder()
     decode = simplejpeg.decode_jpeg

@@ -13,6 +13,7 @@ import pytest
 from gato_data.errors import ContentError
 from gato_data.readers import rlds, rlds_fields
 from gato_data.readers.features import IMAGE, TENSOR, TEXT, Leaf, open_dataset
+from gato_data.readers.frames import EncodedFrames
 from gato_data.sequencing.episode import Episode
 from gato_data.storage import example, framing
 from gato_data.storage.example import BytesColumn
@@ -77,7 +78,7 @@ def test_every_column_is_what_tfds_decodes(
     assert sorted(expected) == sorted(episode.columns)
     for path, values in expected.items():
         column = episode.columns[path]
-        if isinstance(column, rlds.EncodedFrames):
+        if isinstance(column, EncodedFrames):
             pixels = column.frames(0, episode.steps)
             assert pixels.dtype == np.uint8
             np.testing.assert_array_equal(pixels, np.stack(values), err_msg=path)
@@ -136,7 +137,7 @@ def test_frames_of_some_steps(zoo_directory: Path, decoded: list[dict[str, list[
         path = f"steps/observation/{name}"
         episode = rlds.read_episode(records_of(zoo_directory)[0], [leaves[path]], "keep")
         column = episode.columns[path]
-        assert isinstance(column, rlds.EncodedFrames)
+        assert isinstance(column, EncodedFrames)
         assert column.size == size
         np.testing.assert_array_equal(column.frames(1, 3), np.stack(decoded[0][path][1:3]))
 
@@ -217,8 +218,8 @@ def test_inner_sequences_of_fixed_length(tmp_path: Path) -> None:
     assert isinstance(texts, BytesColumn)
     assert list(texts) == [text.encode() for step in steps for text in step["texts"]]
     cameras = columns["cameras"]
-    assert isinstance(cameras, rlds.EncodedFrames)
-    assert cameras.per_step == 2
+    assert isinstance(cameras, EncodedFrames)
+    assert cameras.counts.each.tolist() == [2] * 4
     expected = np.stack([frame for step in steps[1:3] for frame in step["cameras"]])
     np.testing.assert_array_equal(cameras.frames(1, 3), expected)
 
@@ -238,6 +239,7 @@ def read(leaves: list[Leaf], last_step: str = "keep", **features: Any) -> Episod
     return rlds.read_episode(record(**features), leaves, last_step)
 
 
+@pytest.mark.fidelity("last-step")
 @pytest.mark.parametrize(
     ("marks", "last_step", "valid"),
     [
@@ -369,12 +371,12 @@ def test_texts_that_are_no_utf8() -> None:
 def test_images_that_cannot_be_decoded_name_the_key() -> None:
     leaf = Leaf("steps/x", IMAGE, "uint8", (None, None, 3), per_step=True)
     column = read([leaf], x=[b"no image", b""]).columns["steps/x"]
-    assert isinstance(column, rlds.EncodedFrames)
+    assert isinstance(column, EncodedFrames)
     with pytest.raises(ContentError, match="steps/x at step 0: "):
         _ = column.size
     declared = Leaf("steps/x", IMAGE, "uint8", (16, 16, 3), per_step=True)
     column = read([declared], x=[b"", b"", b"no image"]).columns["steps/x"]
-    assert isinstance(column, rlds.EncodedFrames)
+    assert isinstance(column, EncodedFrames)
     assert column.size == (16, 16)
     with pytest.raises(ContentError, match="steps/x from step 2: image 0 of 1: "):
         column.frames(2, 3)

@@ -414,6 +414,17 @@ def test_varints_at_once() -> None:
         example.decode_varints(np.array([0x80] * 10 + [1], np.uint8))
 
 
+@pytest.mark.parametrize("chunk", [1, 2, 3, 7, 64])
+def test_varints_in_parts(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(example, "_VARINT_CHUNK", chunk)
+    numbers = [0, 5, 300, -1, 127, 128, SMALLEST, 2**63 - 1, 1] * 3
+    packed = np.frombuffer(b"".join(encode_varint(number) for number in numbers), np.uint8)
+    assert example.decode_varints(packed).tolist() == numbers
+    too_long = np.array([1] * 5 + [0x80] * 20 + [1], np.uint8)
+    with pytest.raises(ContentError, match="more than 64 bits"):
+        example.decode_varints(too_long)
+
+
 def test_encode_varint() -> None:
     assert encode_varint(0) == b"\x00"
     assert encode_varint(300) == b"\xac\x02"
