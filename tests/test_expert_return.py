@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from gato_data.expert_return import (
     ESTIMATORS,
     Returns,
+    Rule,
     TaskReturns,
     expert_return,
+    passing,
     task_returns,
     top_mean,
     window_size,
@@ -26,7 +28,7 @@ Values = npt.NDArray[np.float64]
 EPISODES = (1, 7, 10, 19, 20, 99, 5000, 20_000)
 
 
-@pytest.mark.fidelity
+@pytest.mark.fidelity("expert-window")
 @pytest.mark.parametrize(
     ("episodes", "window"),
     [
@@ -60,7 +62,7 @@ def cases(episodes: int) -> dict[str, Values]:
     }
 
 
-@pytest.mark.fidelity
+@pytest.mark.fidelity("expert-return")
 @pytest.mark.parametrize("episodes", EPISODES)
 def test_every_window_summed_exactly(episodes: int) -> None:
     for name, values in cases(episodes).items():
@@ -79,6 +81,7 @@ def slow(values: Values) -> float:
     return max(math.fsum(values[start : start + window]) for start in tried) / window
 
 
+@pytest.mark.fidelity("expert-return")
 @settings(deadline=None, max_examples=200)
 @given(
     st.lists(
@@ -92,7 +95,7 @@ def test_any_returns(values: list[float]) -> None:
     assert top_mean(values) == oracle.expert_return(values, "top_mean")
 
 
-@pytest.mark.fidelity
+@pytest.mark.fidelity("collection-order")
 def test_the_order_of_collection_decides() -> None:
     """Two best episodes side by side, or apart (W = 2)."""
     rest = [0.0] * 18
@@ -102,6 +105,7 @@ def test_the_order_of_collection_decides() -> None:
     assert top_mean([10.0, *rest, 8.0]) == 9.0
 
 
+@pytest.mark.fidelity("collection-order")
 def test_a_learning_agent() -> None:
     """Rising returns: the last tenth; shuffled, the literal rule falls far below it."""
     rising = np.arange(1000.0)
@@ -147,49 +151,58 @@ def test_refusals(estimator: Callable[[Returns], float]) -> None:
         estimator([1.7e308] * 20)
 
 
-@pytest.mark.fidelity
+@pytest.mark.fidelity("return-threshold")
 def test_task_returns() -> None:
     values = [10.0, 8.0, *[1.0] * 17, -4.0]
-    assert task_returns(values, 0.8) == TaskReturns(
+    assert task_returns(values, Rule()) == TaskReturns(
+        rule="expert_return",
         episodes=20,
         window=2,
+        estimator="window",
         expert=9.0,
         top_mean=9.0,
+        share=0.8,
+        random=None,
         threshold=0.8 * 9.0,
+        top_k=None,
+        successes=None,
         lowest=-4.0,
         best=10.0,
     )
     apart = [10.0, *[1.0] * 18, 8.0]
-    assert task_returns(apart, 0.8).expert == 5.5
-    assert task_returns(apart, 0.8, "top_mean").expert == 9.0
-    assert task_returns(apart, 0.8, "top_mean").threshold == 0.8 * 9.0
+    assert task_returns(apart, Rule()).expert == 5.5
+    by_mean = task_returns(apart, Rule(estimator="top_mean"))
+    assert (by_mean.estimator, by_mean.expert, by_mean.threshold) == ("top_mean", 9.0, 0.8 * 9.0)
 
 
-@pytest.mark.fidelity
+@pytest.mark.fidelity("negative-returns")
 def test_negative_returns_are_taken_literally() -> None:
     """80 % of -10 is -8, which asks for more than the expert return."""
-    found = task_returns([-10.0, -12.0], 0.8)
+    found = task_returns([-10.0, -12.0], Rule())
     assert found.expert == -10.0
     assert found.threshold == -8.0
 
 
 def test_without_filter_everything_is_kept() -> None:
     found = task_returns([1.0, 2.0], None)
-    assert found.threshold == -math.inf
+    assert (found.rule, found.threshold, found.share) == ("off", -math.inf, None)
     assert found.expert == 2.0
+    assert passing(found, [1.0, 2.0]).tolist() == [True, True]
 
 
 def test_without_rewards_everything_is_kept() -> None:
-    found = task_returns([math.nan] * 30, 0.8)
+    found = task_returns([math.nan] * 30, Rule())
     assert (found.episodes, found.window, found.threshold) == (30, 3, -math.inf)
+    assert (found.rule, found.estimator, found.share) == ("expert_return", None, 0.8)
+    assert passing(found, [math.nan] * 30).all()
     assert all(map(math.isnan, (found.expert, found.top_mean, found.lowest, found.best)))
 
 
 def test_task_returns_refuses() -> None:
     with pytest.raises(ValueError, match="at least one episode"):
-        task_returns([], 0.8)
+        task_returns([], Rule())
     with pytest.raises(ValueError, match="NaN or infinite"):
-        task_returns([1.0, math.inf], 0.8)
+        task_returns([1.0, math.inf], Rule())
 
 
 def test_estimators_are_those_of_the_oracle() -> None:

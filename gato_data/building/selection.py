@@ -1,24 +1,41 @@
 """Which episodes of a data set are kept, in which split, and why."""
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
+from gato_data.building.action_checks import check_actions
 from gato_data.building.context import DatasetContext
-from gato_data.building.index import IndexedFile, range_fields
+from gato_data.building.filter_messages import filter_warnings, nothing_passes
+from gato_data.building.filter_rules import task_rules
+from gato_data.building.index import IndexedFile
 from gato_data.config import DatasetConfig
 from gato_data.errors import GatoDataError, UsageError
-from gato_data.expert_return import TaskReturns, task_returns
+from gato_data.expert_return import (
+    EXPERT_RETURN,
+    RELATIVE_TO_RANDOM,
+    SUCCESSES_ONLY,
+    TOP_K,
+    TaskReturns,
+    passing,
+    task_returns,
+)
 from gato_data.sequencing import draws
-from gato_data.vocabulary import Modality
 
 TRAIN, VALIDATION = "train", "validation"
-KEPT, BELOW, UNUSABLE, BEYOND_LIMIT = "kept", "below threshold", "unusable", "beyond limit"
+KEPT, UNUSABLE, BEYOND_LIMIT = "kept", "unusable", "beyond limit"
+# What becomes of an episode that a rule does not keep.
+_DROPPED = {
+    EXPERT_RETURN: "below threshold",
+    RELATIVE_TO_RANDOM: "below threshold",
+    SUCCESSES_ONLY: "no success",
+    TOP_K: "not among the best",
+}
 # How many faults an error message quotes.
 _QUOTED = 3
 
@@ -30,7 +47,7 @@ class Selection:
     Attributes:
       dataset: its name.
       index: all rows, in the order of files and records.
-      reasons: for each row, one of the constants above.
+      reasons: for each row "kept", "unusable", "beyond limit", or why the filter drops it.
       splits: for each row, "train" or "validation".
       tasks: for each task what the filter found, sorted by task.
       warnings: what people should know before they build.
@@ -64,7 +81,7 @@ def check_quarantine(
     limit = context.job.config.limits.quarantine_share
     if faults > limit * total:
         rows = index.filter(pa.compute.is_valid(index["fault"])).slice(0, _QUOTED).to_pylist()
-        quoted = "; ".join(f"{r['file']} at byte {r['offset']}: {r['fault']}" for r in rows)
+        quoted = "; ".join(f"{r['file']} record {r['record']}: {r['fault']}" for r in rows)
         raise GatoDataError(
             f"{context.where}: {faults} of {total} records cannot be used, more than the share "
             f"{limit:g} that `limits.quarantine_share` allows. First: {quoted}. All of them are "
@@ -73,41 +90,77 @@ def check_quarantine(
 
 
 def select(context: DatasetContext, index: pa.Table) -> Selection:
-    """Applies the filter of expert returns, the limit and the split.
+    """Applies the filter, the limit and the split.
 
     Raises:
-      UsageError: an episode id stands twice, or no episode passes the filter.
+      UsageError: an episode id stands twice, no episode passes the filter, or actions leave their
+        range.
     """
     dataset, seed = context.dataset, context.job.config.seed
     ids = index["episode_id"].to_pylist()
     usable = [row for row, fault in enumerate(index["fault"].to_pylist()) if fault is None]
     _check_ids(context, index, [ids[row] for row in usable])
+    found, reasons = _filter(context, index, _collection_order(context, index, usable))
     tasks = index["task"].to_pylist()
-    groups: dict[str, list[int]] = defaultdict(list)
-    for row in _collection_order(context, index, usable):
-        groups[tasks[row]].append(row)
-    returns = np.array(index["return"].to_pylist(), dtype=np.float64)
-    share = dataset.filter.expert_return_share if dataset.filter else None
-    estimator = dataset.filter.estimator if dataset.filter else "window"
-    found = {
-        task: task_returns(returns[rows], share, estimator) for task, rows in sorted(groups.items())
-    }
-    reasons = [UNUSABLE] * len(ids)
-    for row in usable:
-        value = returns[row]
-        # Without rewards the return is NaN, and nothing can be below a threshold.
-        reasons[row] = BELOW if value < found[tasks[row]].threshold else KEPT
-    if KEPT not in reasons:
-        raise UsageError(_nothing_passes(context, found))
+    passed = Counter(tasks[row] for row in usable if reasons[row] == KEPT)
+    if not passed:
+        raise UsageError(nothing_passes(context.where, found))
     _limit(reasons, ids, context, seed)
+    kept = [row for row, reason in enumerate(reasons) if reason == KEPT]
     return Selection(
         dataset.name,
         index,
         reasons,
         [_split(dataset, seed, ids[row], tasks[row]) for row in range(len(ids))],
         found,
-        tuple(_warnings(context, index, found, reasons)),
+        (*_warnings(context, found, passed), *check_actions(context, index, kept)),
     )
+
+
+def _filter(
+    context: DatasetContext, index: pa.Table, ordered: Sequence[int]
+) -> tuple[dict[str, TaskReturns], list[str]]:
+    """What the filter finds for each task, and what becomes of each row.
+
+    Args:
+      index: all rows.
+      ordered: the usable rows in the order of collection.
+    """
+    names, ids = index["task"].to_pylist(), index["episode_id"].to_pylist()
+    marks = index["success"].to_pylist()
+    returns = np.array(index["return"].to_pylist(), dtype=np.float64)
+    groups: dict[str, list[int]] = defaultdict(list)
+    for row in ordered:
+        groups[names[row]].append(row)
+    tasks = sorted(groups)
+    rules = task_rules(context.where, context.dataset.filter, tasks)
+    found: dict[str, TaskReturns] = {}
+    reasons = [UNUSABLE] * len(names)
+    for task in tasks:
+        rows = groups[task]
+        # The index holds marks where the task's rule asks for them.
+        marked = None if marks[rows[0]] is None else np.array([marks[row] for row in rows])
+        try:
+            found[task] = task_returns(returns[rows], rules[task], marked)
+        except ValueError as error:
+            raise UsageError(f"{context.where}: task '{task}': {error}") from None
+        places = _places(context, [ids[row] for row in rows])
+        passes = passing(found[task], returns[rows], marked, places)
+        for row, is_kept in zip(rows, passes.tolist(), strict=True):
+            reasons[row] = KEPT if is_kept else _DROPPED[found[task].rule]
+    return found, reasons
+
+
+def _places(context: DatasetContext, ids: Sequence[str]) -> npt.NDArray[np.int64]:
+    """What decides between equal returns: the order of collection, or the ids where it is unknown.
+
+    The order of the files is the last resort, because the same data may be cut in another way.
+    """
+    wanted = context.dataset.filter
+    if context.dataset.episode_id is None or (wanted and wanted.order_by):
+        return np.arange(len(ids))
+    place = {name: number for number, name in enumerate(sorted(ids))}
+    return np.array([place[name] for name in ids])
 
 
 def _collection_order(
@@ -157,88 +210,21 @@ def _split(dataset: DatasetConfig, seed: int, episode_id: str, task: str | None)
     return VALIDATION if held_out else TRAIN
 
 
-def _nothing_passes(context: DatasetContext, tasks: Mapping[str, TaskReturns]) -> str:
-    task, found = next(iter(tasks.items()))
-    share = context.dataset.filter.expert_return_share if context.dataset.filter else 0
-    return (
-        f"{context.where}: no episode passes the filter. Task '{task}' has the expert return "
-        f"{found.expert:g}, so that its threshold is {share:g} x {found.expert:g} = "
-        f"{found.threshold:g}, but the best return is {found.best:g}. A share of a negative "
-        "expert return is above it: lower `filter.expert_return_share` does not help there. "
-        "Shift the rewards, or set `filter: off`."
-        if found.expert < 0
-        else f"{context.where}: no episode passes the filter. Task '{task}' has the expert return "
-        f"{found.expert:g} and the threshold {found.threshold:g}, but the best return is "
-        f"{found.best:g}. Lower `filter.expert_return_share`, or set `filter: off`."
-    )
-
-
 def _warnings(
     context: DatasetContext,
-    index: pa.Table,
     tasks: Mapping[str, TaskReturns],
-    reasons: Sequence[str],
+    passed: Mapping[str, int],
 ) -> list[str]:
-    where, rule = context.where, context.dataset.filter
     warnings: list[str] = []
     held_out = context.dataset.validation
     unknown = sorted(set(held_out) - set(tasks)) if isinstance(held_out, tuple) else []
     if unknown:
         warnings.append(
-            f"{where}: `validation` holds out the task '{unknown[0]}', which no episode has."
+            f"{context.where}: `validation` holds out the task '{unknown[0]}', which no episode "
+            "has."
         )
-    if rule is not None:
-        some = [found for found in tasks.values() if not math.isnan(found.expert)]
-        equal = [found for found in some if found.lowest == found.best]
-        if not some:
-            warnings.append(f"{where}: no rewards, so the filter keeps every episode.")
-        elif equal:
-            warnings.append(
-                f"{where}: all returns are equal in {len(equal)} of {len(tasks)} tasks, so the "
-                "filter keeps every episode there."
-            )
-        if some and rule.order_by is None and rule.estimator == "window" and len(equal) < len(some):
-            task, found = max(tasks.items(), key=lambda x: x[1].top_mean - x[1].expert)
-            warnings.append(
-                f"{where}: the order of collection is unknown (`filter.order_by` is not set), so "
-                f"the file order stands in for it. Task '{task}': windowed expert return "
-                f"{found.expert:g}, mean of the best {found.window} returns {found.top_mean:g}; "
-                "`filter: {estimator: top_mean}` takes the latter."
-            )
-        kept = Counter(
-            task
-            for task, reason in zip(index["task"].to_pylist(), reasons, strict=True)
-            if reason != BELOW
-        )
-        emptied = [task for task in tasks if not kept[task]]
-        if emptied:
-            found = tasks[emptied[0]]
-            warnings.append(
-                f"{where}: no episode passes the filter in {len(emptied)} of {len(tasks)} tasks, "
-                f"such as '{emptied[0]}' (expert return {found.expert:g}, threshold "
-                f"{found.threshold:g}, best return {found.best:g})."
-            )
-    warnings += _clipped_actions(context, index)
-    return warnings
-
-
-def _clipped_actions(context: DatasetContext, index: pa.Table) -> list[str]:
-    """Names continuous actions outside [-1, 1], whose bins end there (paper, appendix B)."""
-    warnings = []
-    fields = range_fields(context.layout.fields)
-    usable = index.filter(pa.compute.is_null(index["fault"]))
-    if not len(usable):
-        return []
-    lows = np.array(usable["low"].to_pylist(), np.float64).reshape(len(usable), -1)
-    highs = np.array(usable["high"].to_pylist(), np.float64).reshape(len(usable), -1)
-    for place, field in enumerate(fields):
-        low, high = float(lows[:, place].min()), float(highs[:, place].max())
-        is_number = field.modality == Modality.CONTINUOUS
-        if field.is_action and is_number and (low < -1 or high > 1):
-            warnings.append(
-                f"{context.where}: the action {field.path} ranges over [{low:g}, {high:g}]; "
-                "values outside [-1, 1] are clipped to the outermost bins."
-            )
+    if context.dataset.filter:
+        warnings += filter_warnings(context.where, context.dataset.filter, tasks, passed)
     return warnings
 
 
@@ -254,5 +240,6 @@ def decisions(selection: Selection) -> dict[str, list[Any]]:
         "steps": index["steps"].to_pylist(),
         "tokens": index["tokens"].to_pylist(),
         "return": index["return"].to_pylist(),
+        "success": index["success"].to_pylist(),
         "decision": list(selection.reasons),
     }
