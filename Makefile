@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO := demo
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help demo test test-slow lint format bench clean
+.PHONY: help demo test test-slow fidelity mutants catalogue lint format bench clean
 
 help:  ## Lists the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,12 @@ test: $(VENV)/.ready  ## Runs the tests.
 test-slow: $(VENV)/.ready  ## Runs the proofs that take minutes: memory, the whole companding table.
 	$(BIN)/python -m pytest -q -m slow
 
+fidelity: $(VENV)/.ready  ## Prints the rules of the paper, each with a pass or FAIL of its tests.
+	$(BIN)/python -m tests.fidelity
+
+mutants: $(VENV)/.ready  ## Puts known mistakes into a copy of the code: tests must catch them all.
+	$(BIN)/python -m tests.mutation
+
 lint: $(VENV)/.ready  ## Checks style and types.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -45,6 +51,9 @@ lint: $(VENV)/.ready  ## Checks style and types.
 format: $(VENV)/.ready  ## Formats the code.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+catalogue: $(VENV)/.ready  ## Writes the table of docs/catalogue.md anew.
+	$(BIN)/python -m tests.catalogue
 
 bench: $(VENV)/.ready  ## Measures speed; prints rates and ratios of one run.
 	$(BIN)/python -m benchmarks.build_speed

@@ -21,7 +21,7 @@ from typing import Any
 from benchmarks import data
 from gato_data.building.context import Job
 from gato_data.building.index import index_file
-from gato_data.building.steps import complete, open_datasets, plan
+from gato_data.building.steps import complete, open_datasets, open_planned, plan
 from gato_data.building.unit import build_unit
 from gato_data.config import load_config
 from gato_data.readers import images
@@ -89,8 +89,9 @@ def bare_loop(config: Path, output: Path) -> tuple[float, int]:
         [(name, context)] = contexts.items()
         indexed = {name: [index_file(context, file) for file in context.source.files]}
         made = plan(job, contexts, indexed)
+        planned = open_planned(job)
         for unit in range(made.units):
-            build_unit(contexts, job, made.fingerprint, unit)
+            build_unit(planned, job, made.fingerprint, unit)
         complete(job, contexts, indexed, made)
 
     images.decode_frames = counting

@@ -11,29 +11,36 @@ import os
 import posixpath
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
+from gato_data.config_action_range import RANGE_KEYS
 from gato_data.config_checks import find_problems, text_of_key
 from gato_data.config_reading import MAX_BYTES, DocumentError, KeyPath, Problem, read_document
+from gato_data.config_task_values import fill_in, named_files
 from gato_data.config_types import (
+    ActionRange,
     Config,
     DatasetConfig,
     FieldReference,
     FilterConfig,
+    FilterRule,
     LimitsConfig,
     OutputConfig,
     PromptConfig,
     SequenceConfig,
+    TaskValues,
     VocabularyConfig,
 )
 from gato_data.errors import UsageError
 from gato_data.storage import files
 
 __all__ = [
+    "ActionRange",
     "Config",
     "DatasetConfig",
     "FieldReference",
     "FilterConfig",
+    "FilterRule",
     "LimitsConfig",
     "OutputConfig",
     "PromptConfig",
@@ -63,17 +70,22 @@ def load_config(path: str) -> Config:
       path: a YAML file, local or an fsspec URL.
 
     Raises:
-      UsageError: the file cannot be read or is no config; one line for each problem (the first
-        ten), with file, line, key, what is wrong and what would be right.
+      UsageError: the file, or one of numbers that it names, cannot be read or is wrong; one line
+        for each problem (the first ten), with file, line, key, what is wrong and what would be
+        right.
     """
     try:
         document = read_document(_read(path))
     except DocumentError as error:
         raise UsageError(f"{path}:{error.line}: {error.text}") from None
     problems = find_problems(document.value, document.problems)
+    value = document.value
+    if not problems:
+        folder = files.parent_of(path)
+        value, problems = fill_in(value, lambda name: resolve(folder, name))
     if problems:
         raise UsageError(_message(path, problems, document.lines))
-    return _build(document.value)
+    return _build(value)
 
 
 def config_from_json(value: dict[str, Any], source: str = "config") -> Config:
@@ -82,7 +94,10 @@ def config_from_json(value: dict[str, Any], source: str = "config") -> Config:
     Raises:
       UsageError: `value` is no config of this version; `source` names the file in the message.
     """
-    problems = find_problems(value)
+    problems = find_problems(value) or [
+        Problem((*key, name), "a file is named here, where its numbers should stand.")
+        for key, _, _, name in named_files(value)
+    ]
     if problems:
         raise UsageError(_message(source, problems, {}))
     return _build(value)
@@ -103,7 +118,7 @@ def resolve(folder: str, path: str) -> str:
 
 
 def dataset_directory(dataset: DatasetConfig, config_folder: str) -> str:
-    """The TFDS directory of a data set, local or a URL.
+    """The directory of a data set, local or a URL.
 
     `tfds` names are looked up where TFDS prepares data: in $TFDS_DATA_DIR or
     ~/tensorflow_datasets; without a version, the highest one there.
@@ -204,8 +219,48 @@ def _dataset(value: dict[str, Any]) -> DatasetConfig:
         agent=_field_reference,
         observation=_paths,
         action=_paths,
+        action_range=_action_range,
         image_size=lambda item: None if item is None else tuple(item),
-        filter=lambda item: None if item in (False, "off") else _section(FilterConfig, item),
+        filter=_filter,
+    )
+
+
+def _filter(value: dict[str, Any] | Literal["off"] | bool) -> FilterConfig | None:
+    if not isinstance(value, dict):
+        return None
+    tasks = {task: _rule(FilterRule, rule) for task, rule in value.get("tasks", {}).items()}
+    return _rule(FilterConfig, value | {"tasks": tasks})
+
+
+def _rule(kind: Any, value: dict[str, Any] | Literal["off"] | bool) -> Any:
+    if not isinstance(value, dict):
+        return None
+    return _section(kind, value, relative_to_random=_task_values, expert_returns=_task_values)
+
+
+def _task_values(value: float | dict[str, float] | None) -> TaskValues | None:
+    if isinstance(value, dict):
+        return {task: float(number) for task, number in value.items()}
+    return None if value is None else float(value)
+
+
+def _action_range(value: dict[str, Any] | None) -> ActionRange | dict[str, ActionRange] | None:
+    if value is None:
+        return None
+    if set(value) <= set(RANGE_KEYS):
+        return _one_range(value)
+    return {path: _one_range(found) for path, found in value.items()}
+
+
+def _one_range(value: dict[str, Any]) -> ActionRange:
+    def bound(item: Any) -> float | tuple[float, ...]:
+        return tuple(map(float, item)) if isinstance(item, list) else float(item)
+
+    return ActionRange(
+        low=bound(value["low"]) if "low" in value else None,
+        high=bound(value["high"]) if "high" in value else None,
+        quantiles=tuple(map(float, value["quantiles"])) if "quantiles" in value else None,  # type: ignore[arg-type]
+        leave=tuple(value.get("leave", ())),
     )
 
 

@@ -3,13 +3,16 @@
 import difflib
 import itertools
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import jsonschema
 
 from gato_data import vocabulary
+from gato_data.config_action_range import action_range_problems
 from gato_data.config_reading import KeyPath, Problem
+from gato_data.config_task_values import TASK_VALUES, rules_of
 from gato_data.schema_files import read_schema
 from gato_data.vocabulary import PATCH_SIDE
 
@@ -17,6 +20,7 @@ from gato_data.vocabulary import PATCH_SIDE
 _PLANNED_KINDS = ("image_text", "question_answer", "text", "interleaved")
 # Nobody reads more; a file that is no config at all may have one in every line.
 _ENOUGH = 100
+_THRESHOLD_KEYS = ("expert_return_share", "estimator", "relative_to_random", "expert_returns")
 _DEFAULT_OBSERVATION = ["steps/observation"]
 _DEFAULT_ACTION = ["steps/action"]
 
@@ -62,18 +66,24 @@ def _describe(error: jsonschema.ValidationError) -> Iterator[Problem]:
     required: Any = error.validator_value
     expected = schema["description"] if isinstance(schema, dict) else ""
     if error.validator == "additionalProperties":
-        names = list(schema["properties"])
+        names, patterns = list(schema["properties"]), schema.get("patternProperties", {})
         for name in found:
-            if name not in names:
-                yield Problem((*key, name), _unknown(name, names))
+            if name not in names and not any(re.search(pattern, name) for pattern in patterns):
+                yield Problem((*key, name), _unknown(name, [*names, *_kinds_of_key(patterns)]))
     elif error.validator == "required":
         for name in required:
             if name not in found:
                 yield Problem(key, f"the key {name} is missing. Expected {expected}.")
     elif key[-1:] == ("kind",) and found in _PLANNED_KINDS:
-        yield Problem(key, f"the kind {found} is not available: this version builds rlds only.")
+        yield Problem(
+            key, f"the kind {found} is not available: this version builds rlds and minari."
+        )
     else:
         yield Problem(key, f"found {_shown(found)}. Expected {expected}.")
+
+
+def _kinds_of_key(patterns: dict[str, Any]) -> list[str]:
+    return [inner["title"] for inner in patterns.values()]
 
 
 def _unknown(name: str, names: list[str]) -> str:
@@ -116,7 +126,10 @@ def _rule_problems(value: Any, refused: set[KeyPath]) -> Iterator[Problem]:
     yield from _name_problems(datasets)
     for index, dataset in enumerate(datasets):
         if is_right(("datasets", index)):
-            for problem in _dataset_problems(dataset):
+            problems = list(_dataset_problems(dataset))
+            if is_right(("sequence",)):
+                problems += _text_problems(dataset, value.get("sequence", {}))
+            for problem in problems:
                 yield Problem(("datasets", index, *problem.key), problem.text)
 
 
@@ -160,8 +173,43 @@ def _dataset_problems(dataset: dict[str, Any]) -> Iterator[Problem]:
         yield Problem((), "neither path nor tfds is given. Say where the data set lies by one.")
     if path is not None and tfds is not None:
         yield Problem(("tfds",), "path and tfds are both given. Remove one of the two.")
+    if dataset.get("kind") == "minari":
+        yield from _minari_problems(dataset)
     yield from _role_problems(dataset)
     yield from _image_problems(dataset.get("image_size"))
+    for problem in action_range_problems(dataset.get("action_range")):
+        yield Problem(("action_range", *problem.key), problem.text)
+    for key, rule, task in rules_of(dataset):
+        for problem in _filter_problems(rule, task):
+            yield Problem((*key, *problem.key), problem.text)
+
+
+def _minari_problems(dataset: dict[str, Any]) -> Iterator[Problem]:
+    """What only TFDS directories have. Defaults pass: a manifest writes them out."""
+    meaningless = {
+        "tfds": (None, "it names a TFDS data set. Give the folder of the Minari one as `path`."),
+        "split": (
+            "train",
+            "Minari data sets have no splits. Remove it; `validation` holds episodes out.",
+        ),
+        "last_step": (
+            "drop",
+            "Minari stores no action for the last observation, so it is always dropped. Remove it.",
+        ),
+    }
+    for key, (default, text) in meaningless.items():
+        if dataset.get(key, default) != default:
+            yield Problem((key,), text)
+
+
+def _text_problems(dataset: dict[str, Any], sequence: dict[str, Any]) -> Iterator[Problem]:
+    aligned = sequence.get("align", "token") == "timestep"
+    if dataset.get("text") == "first_of_window" and not aligned:
+        yield Problem(
+            ("text",),
+            "first_of_window needs windows that begin with a whole timestep. Set "
+            "`sequence.align: timestep`, or text to every_step.",
+        )
 
 
 def _role_problems(dataset: dict[str, Any]) -> Iterator[Problem]:
@@ -202,3 +250,31 @@ def _image_problems(image_size: list[int] | None) -> Iterator[Problem]:
             f"one such image has {rows} x {columns} = {rows * columns} tokens, and a step holds "
             f"{vocabulary.LOCAL_POSITIONS} observation tokens at most. Choose a smaller size.",
         )
+
+
+def _filter_problems(rule: dict[str, Any], task: str | None) -> Iterator[Problem]:
+    """One rule decides: what it leaves no room for, and what it lacks.
+
+    Args:
+      rule: of a data set, or of one of its tasks.
+      task: the only one that it speaks of, or None.
+    """
+    # null and false say that a key is not used.
+    used = [key for key, value in rule.items() if value is not None and value is not False]
+    decisive = [key for key in ("successes_only", "top_k") if key in used]
+    if decisive:
+        for key in [*decisive[1:], *(key for key in _THRESHOLD_KEYS if key in used)]:
+            yield Problem(
+                (key,),
+                f"it has no meaning with {decisive[0]}, which decides alone what is kept. Remove "
+                "one of the two.",
+            )
+    elif "expert_returns" in used and "estimator" in used:
+        yield Problem(
+            ("estimator",),
+            "it has no meaning with expert_returns, which give what it would estimate. Remove it, "
+            "or estimate under filter.tasks where no value is known.",
+        )
+    for key in TASK_VALUES:
+        if task is not None and isinstance(rule.get(key), dict) and task not in rule[key]:
+            yield Problem((key,), f"it has no value for the task '{task}', the only one here.")

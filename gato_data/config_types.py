@@ -74,19 +74,85 @@ class FieldReference:
             raise ValueError("a FieldReference has either a path or a literal.")
 
 
+# A number for every task, or one for each task by its name.
+TaskValues = float | Mapping[str, float]
+
+
 @dataclass(frozen=True)
-class FilterConfig:
-    """The expert-return filter (paper, section 3.1).
+class FilterRule:
+    """Which episodes of a task are kept; by default as in the paper, section 3.1.
 
     Attributes:
       expert_return_share: an episode is kept from this share of the expert return on.
-      order_by: path of the field that gives the order of collection; None: the order in the files.
       estimator: `window`, the paper's rule, or `top_mean`: the mean of as many best episodes.
+      relative_to_random: the return of a random policy, from which the share is counted; None:
+        from 0, as in the paper.
+      expert_returns: the expert return where it is known; None: estimated.
+      successes_only: True: only episodes with a return above 0 are kept, whatever the expert
+        return is; the path of a field: only those that it marks as a success.
+      top_k: as many best episodes are kept, whatever the expert return is.
     """
 
     expert_return_share: float = 0.8
-    order_by: str | None = None
     estimator: Literal["window", "top_mean"] = "window"
+    # Mappings are dicts, because Beam pickles them; nobody changes them, and equal configs stay
+    # hashable.
+    relative_to_random: TaskValues | None = field(default=None, hash=False)
+    expert_returns: TaskValues | None = field(default=None, hash=False)
+    successes_only: bool | str = False
+    top_k: int | None = None
+
+    @property
+    def without_meaning(self) -> tuple[str, ...]:
+        """The keys that those given leave nothing to say."""
+        if self.successes_only or self.top_k is not None:
+            return ("expert_return_share", "estimator")
+        return () if self.expert_returns is None else ("estimator",)
+
+
+@dataclass(frozen=True)
+class FilterConfig(FilterRule):
+    """The filter of a data set.
+
+    Attributes:
+      order_by: path of the field that gives the order of collection; None: the order in the files.
+      tasks: tasks with a rule of their own instead; None: every episode of the task is kept.
+    """
+
+    order_by: str | None = None
+    tasks: Mapping[str, FilterRule | None] = field(default_factory=dict, hash=False)
+
+    def rule_of(self, task: str) -> FilterRule | None:
+        """The rule of a task; None keeps every episode."""
+        return self.tasks.get(task, self)
+
+    def success_field(self, task: str) -> str | None:
+        """The path of the field that marks successes of a task, where its rule asks for one."""
+        rule = self.rule_of(task)
+        found = rule.successes_only if rule else False
+        return found if isinstance(found, str) else None
+
+    @property
+    def rules(self) -> dict[str, FilterRule]:
+        """All rules by their key in the config."""
+        own = {f"filter.tasks.{task}": rule for task, rule in self.tasks.items() if rule}
+        return {"filter": self, **own}
+
+
+@dataclass(frozen=True)
+class ActionRange:
+    """Which values of a continuous action become -1 and 1: low and high, or quantiles.
+
+    Attributes:
+      low, high: a number for all dimensions, or one for each.
+      quantiles: shares of the values of the kept training episodes, in each dimension.
+      leave: dimensions that are left alone.
+    """
+
+    low: float | tuple[float, ...] | None = None
+    high: float | tuple[float, ...] | None = None
+    quantiles: tuple[float, float] | None = None
+    leave: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -94,20 +160,24 @@ class DatasetConfig:
     """One data set. Field paths are components joined by `/`, from the root of the features.
 
     Attributes:
-      path: a TFDS directory as written, or None where `tfds` names one.
+      path: a TFDS directory or a Minari data set, as written; None where `tfds` names one.
       validation: the share of episodes held out, or the names of the tasks held out.
       task: None: the data set's name.
       agent: None: all episodes come from one agent.
       episode_id: path of the field that identifies an episode; None: file name and record number.
       observation: None: everything under steps/observation.
+      action_range: of all continuous actions, or of each by its path; None: they lie in [-1, 1].
+      clip: whether actions outside their range are clipped, or refused.
       modalities: path -> modality, only where the declared feature does not say it.
       image_size: (height, width) in pixels, multiples of 16; None: as stored.
+      text: whether texts of the observation stand in every timestep, or only in the first one of
+        each window and prompt.
       filter: None: every episode is kept.
       weight: share of the sequences in a mixture, relative to the other data sets.
     """
 
     name: str
-    kind: Literal["rlds"]
+    kind: Literal["rlds", "minari"]
     path: str | None = None
     tfds: str | None = None
     split: str = "train"
@@ -117,10 +187,13 @@ class DatasetConfig:
     episode_id: str | None = None
     observation: tuple[str, ...] | None = None
     action: tuple[str, ...] = ("steps/action",)
+    action_range: ActionRange | Mapping[str, ActionRange] | None = field(default=None, hash=False)
+    clip: bool = False
     # A dict, because Beam pickles it; nobody changes it, and equal configs stay hashable.
     modalities: Mapping[str, str] = field(default_factory=dict, hash=False)
     image_size: tuple[int, int] | None = None
     image_fit: Literal["error", "resize_up", "pad", "center_crop"] = "error"
+    text: Literal["every_step", "first_of_window"] = "every_step"
     last_step: Literal["drop", "keep"] = "drop"
     filter: FilterConfig | None = FilterConfig()
     weight: float = 1.0
@@ -158,10 +231,24 @@ def _plain(value: Any) -> Any:
     """Dataclasses as dicts, tuples as lists, field references as the user writes them."""
     if isinstance(value, FieldReference):
         return value.path if value.path is not None else {"literal": value.literal}
+    if isinstance(value, FilterRule):
+        return _plain_rule(value)
+    if isinstance(value, ActionRange):
+        given = {item.name: _plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
+        return {key: found for key, found in given.items() if found is not None}
     if dataclasses.is_dataclass(value):
         return {item.name: _plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {key: value[key] for key in sorted(value)}
+        return {key: _plain(value[key]) for key in sorted(value)}
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return value
+
+
+def _plain_rule(rule: FilterRule) -> dict[str, Any]:
+    """Without the keys that would be refused beside the others."""
+    names = [item.name for item in dataclasses.fields(rule)]
+    plain = {x: _plain(getattr(rule, x)) for x in names if x not in rule.without_meaning}
+    if "tasks" in plain:
+        plain["tasks"] = {task: found or "off" for task, found in plain["tasks"].items()}
+    return plain

@@ -18,7 +18,14 @@ from apache_beam.metrics.metric import Metrics
 
 from gato_data.building.context import DatasetContext, Job
 from gato_data.building.plan import Plan
-from gato_data.building.steps import complete, is_complete, missing_units, open_datasets, plan
+from gato_data.building.steps import (
+    complete,
+    is_complete,
+    missing_units,
+    open_datasets,
+    open_planned,
+    plan,
+)
 from gato_data.building.unit import build_unit
 from gato_data.readers.images import check_decoder
 from gato_data.records.manifest import read_manifest
@@ -44,7 +51,7 @@ class BuildUnit(runner.ReadableDoFn):
     def work(self, element: int) -> list[int]:
         if self._contexts is None:
             check_decoder()
-            self._contexts = open_datasets(self._job)
+            self._contexts = open_planned(self._job)
         done = build_unit(self._contexts, self._job, self._fingerprint, element)
         self._sequences.inc(done.sequences)
         self._tokens.inc(done.counts.get("tokens", 0))

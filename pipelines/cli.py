@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,6 +121,24 @@ def _parser() -> argparse.ArgumentParser:
 
     verb = _verb(
         verbs,
+        "describe",
+        _describe,
+        "reads a data set and writes a commented config for it",
+        "gato-data describe data/my_set/1.0.0 --output my_set.yaml",
+    )
+    verb.add_argument(
+        "path", metavar="PATH", help="folder of a data set, or tfds:NAME[/CONFIG][:VERSION]"
+    )
+    verb.add_argument("--output", metavar="FILE.yaml", help="instead of standard output")
+    verb.add_argument(
+        "--episodes", type=_count, default=20, metavar="N", help="read at most (20)"
+    )
+    verb.add_argument("--split", metavar="SPLIT", help="train, or the first one there is")
+    verb.add_argument("--name", metavar="NAME", help="of the data set in the config")
+    verb.add_argument("--text-model", metavar="FILE.model", help="counts the tokens of texts")
+
+    verb = _verb(
+        verbs,
         "vocab",
         _vocab,
         "trains the SentencePiece model",
@@ -164,7 +183,7 @@ def _parser() -> argparse.ArgumentParser:
         verbs,
         "inspect",
         _inspect,
-        "shows sequences decoded back to fields",
+        "shows the statistics of a build, and sequences decoded back to fields",
         "gato-data inspect out/demo --dataset my_set --count 2",
     )
     verb.add_argument("directory", metavar="DIR")
@@ -258,6 +277,25 @@ def _record(arguments: _Arguments) -> None:
         )
 
 
+def _describe(arguments: _Arguments) -> None:
+    from gato_data.report.describing.describe import describe
+    from gato_data.storage import files
+
+    found = describe(
+        arguments.path,
+        output=arguments.output,
+        episodes=arguments.episodes,
+        name=arguments.name,
+        text_model=arguments.text_model,
+        split=arguments.split,
+    )
+    if arguments.output:
+        files.publish_bytes(arguments.output, found.config.encode())
+    else:
+        print(found.config, end="")
+    _warn(found.warnings)
+
+
 def _vocab(arguments: _Arguments) -> None:
     from pipelines.train_vocabulary import describe, train_vocabulary
 
@@ -287,6 +325,7 @@ def _progress(arguments: _Arguments) -> Any:
 
 
 def _plan(arguments: _Arguments) -> None:
+    from gato_data.building.text_share import text_lines
     from pipelines import tables
     from pipelines.build_sequences import make_plan
 
@@ -300,6 +339,8 @@ def _plan(arguments: _Arguments) -> None:
         f"{tables.size(plan.output_bytes)} in {plan.units} shards; "
         f"{tables.hours(plan.cpu_seconds)}."
     )
+    for line in text_lines(job.config, plan.text_shares):
+        out.print(line)
     _warn(plan.warnings)
 
 
@@ -357,8 +398,9 @@ def _verify(arguments: _Arguments) -> int:
 
 def _inspect(arguments: _Arguments) -> None:
     from gato_data.report.inspection import inspect
+    from gato_data.report.statistics_page import overview
 
-    for text in inspect(
+    sequences = inspect(
         arguments.directory,
         dataset=arguments.dataset,
         task=arguments.task,
@@ -367,7 +409,8 @@ def _inspect(arguments: _Arguments) -> None:
         count=arguments.count,
         seed=arguments.seed,
         steps=arguments.steps,
-    ):
+    )
+    for text in chain(overview(arguments.directory, arguments.dataset), sequences):
         print(text)
 
 

@@ -57,7 +57,7 @@ def index_episodes(
       GatoDataError: reading or writing failed.
     """
     sizes = {
-        (name, file): files.size_of(context.source.path(file))
+        (name, file): context.source.size(file)
         for name, context in contexts.items()
         for file in context.source.files
     }
@@ -106,8 +106,8 @@ def _is_done(
     once there is a plan, they belong to it.
     """
     summary = _summary(job, contexts, element, sizes)
-    source = contexts[element[0]].source.path(element[1])
-    if summary is None or not files.is_newer(index_path(job.output, *element), source):
+    source, made = contexts[element[0]].source, index_path(job.output, *element)
+    if summary is None or not source.is_older(element[1], made):
         return False
     return not summary.faults or stored_plan(job.output) is not None
 

@@ -21,21 +21,29 @@ def console() -> Console:
 def task_table(tasks: Sequence[Mapping[str, Any]], quarantined: Mapping[str, int]) -> Table:
     """A row for each task, as `plan` and `build` end with.
 
+    Where a task has another rule than the paper's, a column names the rules.
+
     Args:
       tasks: rows of the plan or the manifest.
       quarantined: unusable records by data set; shown in the row of the data set's first task.
     """
+    rules = [rule_name(row) for row in tasks]
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("data set", overflow="ellipsis", no_wrap=True, max_width=19)
-    table.add_column("task", overflow="ellipsis", no_wrap=True, max_width=19)
+    # The two names give way to the column of rules, which is 4 to 9 wide.
+    names = 19 - (min(9, max(4, *map(len, rules))) + 2) // 2 if any(rules) else 19
+    table.add_column("data set", overflow="ellipsis", no_wrap=True, max_width=names)
+    table.add_column("task", overflow="ellipsis", no_wrap=True, max_width=names)
+    if any(rules):
+        table.add_column("rule", overflow="ellipsis", no_wrap=True, max_width=9)
     for name in ("episodes", "kept", "expert", "threshold", "sequences", "tokens", "pad", "bad"):
         table.add_column(name, justify="right", no_wrap=True)
     seen: set[str] = set()
-    for row in tasks:
+    for row, rule in zip(tasks, rules, strict=True):
         name = row["dataset"]
         table.add_row(
             name,
             printable(row["task"]),
+            *([rule] if any(rules) else []),
             str(row["episodes"]),
             str(row["kept"]),
             number(row["expert"]),
@@ -51,6 +59,7 @@ def task_table(tasks: Sequence[Mapping[str, Any]], quarantined: Mapping[str, int
         table.add_row(
             "total",
             f"{len(tasks)} tasks",
+            *([""] if any(rules) else []),
             *(str(sum(row[name] for row in tasks)) for name in ("episodes", "kept")),
             "",
             "",
@@ -63,6 +72,18 @@ def task_table(tasks: Sequence[Mapping[str, Any]], quarantined: Mapping[str, int
             str(sum(quarantined.values())),
         )
     return table
+
+
+def rule_name(row: Mapping[str, Any]) -> str:
+    """The rule that filtered a task, in a word or two; empty for the paper's."""
+    match row["rule"], row["estimator"]:
+        case "expert_return", estimator:
+            return {"top_mean": "top mean", "given": "given"}.get(estimator, "")
+        case "top_k", _:
+            return f"top {row['top_k']}"
+        case rule, _:
+            words = {"relative_to_random": "random", "successes_only": "success"}
+            return words.get(rule, rule)
 
 
 def printable(text: str) -> str:

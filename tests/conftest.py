@@ -4,6 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import Phase, settings
+
+# `make mutants`: the same examples for every mutant, and the first failure, not the smallest.
+settings.register_profile(
+    "mutants", phases=(Phase.explicit, Phase.generate), derandomize=True, database=None
+)
 
 
 @pytest.fixture(scope="session")
@@ -60,3 +66,13 @@ def tiny_build_arrow(tiny_input: Path) -> Path:
 @pytest.fixture(scope="session")
 def tiny_build_tfrecord(tiny_input: Path) -> Path:
     return _build(tiny_input, "tfrecord")
+
+
+@pytest.fixture(scope="session")
+def broad_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """RLDS episodes of every feature that TFDS can write, with `broad_episodes(2)`."""
+    from tests.oracle import broad_fixtures, rlds_fixtures
+
+    folder = tmp_path_factory.mktemp("broad") / "1.0.0"
+    features, episodes = broad_fixtures.broad_features(), broad_fixtures.broad_episodes(2)
+    return Path(rlds_fixtures.write_rlds(folder, features, episodes, shards=2))

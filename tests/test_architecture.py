@@ -10,7 +10,9 @@ ROOT = Path(__file__).parents[1]
 # Lowest first; a package may import what stands in an earlier group or in its own package.
 LAYERS = [
     {"errors", "vocabulary"},
-    {"schema_files", "config_types", "config_reading", "config_checks", "storage"},
+    {"schema_files", "config_types", "config_reading", "storage"},
+    {"config_task_values", "config_action_range"},
+    {"config_checks"},
     {"config", "tokenizers", "expert_return"},
     {"sequencing"},
     {"readers", "records"},

@@ -41,9 +41,16 @@ def test_every_key_of_a_real_manifest_is_described(tiny_build_arrow: Path) -> No
         ("dataset", manifest["datasets"]["toy"]),
         ("key", manifest["datasets"]["toy"]["layout"][0]),
         ("task", manifest["tasks"][0]),
+        ("statistics", manifest["statistics"]),
     ):
         described = definitions[name]
         assert found.keys() == described["properties"].keys() == set(described["required"])
+    for name in ("prompts", "prompt_ends", "window_starts"):
+        described = definitions["statistics"]["properties"][name]
+        found = manifest["datasets"]["plain"]["statistics"][name]
+        assert found.keys() == described["properties"].keys() == set(described["required"])
+    kinds = definitions["statistics"]["properties"]["token_share"]["required"]
+    assert manifest["statistics"]["token_share"].keys() == set(kinds) == set(Modality.NAMES[1:])
     vocabulary = MANIFEST["properties"]["vocabulary"]["properties"]
     assert manifest["vocabulary"].keys() == vocabulary.keys()
 
@@ -70,6 +77,10 @@ def test_names_agree_with_the_code() -> None:
         lambda m: m["datasets"].update({"Of another name": m["datasets"]["toy"]}),
         lambda m: m["datasets"]["toy"]["splits"].update(test={"shards": 1, "sequences": 1}),
         lambda m: m["tasks"][0].pop("expert"),
+        lambda m: m.pop("statistics"),
+        lambda m: m["statistics"]["token_share"].update(text=1.5),
+        lambda m: m["statistics"]["prompts"].update(p_value=-1),
+        lambda m: m["datasets"]["toy"]["statistics"]["window_starts"]["bins"].pop(),
     ],
 )
 def test_wrong_manifests_are_not_valid(

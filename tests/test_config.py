@@ -10,10 +10,12 @@ import jsonschema
 import pytest
 
 from gato_data.config import (
+    ActionRange,
     Config,
     DatasetConfig,
     FieldReference,
     FilterConfig,
+    FilterRule,
     LimitsConfig,
     OutputConfig,
     PromptConfig,
@@ -49,11 +51,23 @@ datasets:
     episode_id: episode_metadata/id
     observation: [steps/observation/image, steps/observation/state]
     action: [steps/action/arm, steps/action/gripper]
+    action_range: {low: -2, high: [2, 3], leave: [1]}
+    clip: true
     modalities: {steps/observation/state: discrete}
     image_size: [64, 80]
     image_fit: pad
+    text: first_of_window
     last_step: keep
-    filter: {expert_return_share: 1, order_by: episode_metadata/index, estimator: top_mean}
+    filter:
+      expert_return_share: 1
+      order_by: episode_metadata/index
+      estimator: top_mean
+      relative_to_random: {stack: -4, sweep: 0.5}
+      tasks:
+        lift: {top_k: 3}
+        stack: {successes_only: steps/success}
+        push: {expert_returns: 7, relative_to_random: -1}
+        turn: off
     weight: 4
   - {name: second, kind: rlds, tfds: "robot/small:1.2.3", filter: off, action: steps/move}
 """
@@ -76,11 +90,25 @@ EVERY_VALUE = Config(
             episode_id="episode_metadata/id",
             observation=("steps/observation/image", "steps/observation/state"),
             action=("steps/action/arm", "steps/action/gripper"),
+            action_range=ActionRange(-2.0, (2.0, 3.0), leave=(1,)),
+            clip=True,
             modalities={"steps/observation/state": "discrete"},
             image_size=(64, 80),
             image_fit="pad",
+            text="first_of_window",
             last_step="keep",
-            filter=FilterConfig(1.0, "episode_metadata/index", "top_mean"),
+            filter=FilterConfig(
+                expert_return_share=1.0,
+                estimator="top_mean",
+                relative_to_random={"stack": -4.0, "sweep": 0.5},
+                order_by="episode_metadata/index",
+                tasks={
+                    "lift": FilterRule(top_k=3),
+                    "stack": FilterRule(successes_only="steps/success"),
+                    "push": FilterRule(expert_returns=7.0, relative_to_random=-1.0),
+                    "turn": None,
+                },
+            ),
             weight=4.0,
         ),
         DatasetConfig(
@@ -112,6 +140,21 @@ class TestValues:
                 value = getattr(EVERY_VALUE.datasets[0], item.name)
                 assert value != getattr(default.datasets[0], item.name), item.name
 
+    @pytest.mark.fidelity(
+        "sequence-length",
+        "prompt-share",
+        "prompt-ends",
+        "prompt-length",
+        "prompt-loss",
+        "return-threshold",
+        "last-step",
+        "image-sides",
+        "action-range",
+        "text-every-step",
+        "discrete-ids",
+        "key-order",
+        "window-start",
+    )
     def test_the_defaults_are_those_of_the_design(self, tmp_path: Path) -> None:
         assert load(tmp_path, MINIMAL) == Config(
             seed=0,
@@ -133,11 +176,23 @@ class TestValues:
                     episode_id=None,
                     observation=None,
                     action=("steps/action",),
+                    action_range=None,
+                    clip=False,
                     modalities={},
                     image_size=None,
                     image_fit="error",
+                    text="every_step",
                     last_step="drop",
-                    filter=FilterConfig(0.8, None, "window"),
+                    filter=FilterConfig(
+                        expert_return_share=0.8,
+                        estimator="window",
+                        relative_to_random=None,
+                        expert_returns=None,
+                        successes_only=False,
+                        top_k=None,
+                        order_by=None,
+                        tasks={},
+                    ),
                     weight=1.0,
                 ),
             ),
@@ -262,8 +317,13 @@ class TestJson:
         assert plain["datasets"][0]["path"] == "data"
         assert plain["datasets"][0]["filter"] == {
             "expert_return_share": 0.8,
-            "order_by": None,
             "estimator": "window",
+            "relative_to_random": None,
+            "expert_returns": None,
+            "successes_only": False,
+            "top_k": None,
+            "order_by": None,
+            "tasks": {},
         }
         assert str(tmp_path) not in json.dumps(plain)
 

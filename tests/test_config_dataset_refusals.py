@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 
+from gato_data.config import load_config
 from tests.test_config_refusals import MINIMAL, refusal
 
-STEP_FIELD = "the path of a step's field, such as steps/observation/state"
 # Keys of the data set of MINIMAL, from line 5 on, and the message but for "a.yaml:".
 DATASET_REFUSALS = [
     (
         "wieght: 1",
         "5: datasets[0].wieght: this key is unknown. Did you mean weight? Known here: name, kind, "
-        "path, tfds, split, validation, task, agent, episode_id, observation, action, modalities, "
-        "image_size, image_fit, last_step, filter, weight.",
+        "path, tfds, split, validation, task, agent, episode_id, observation, action, "
+        "action_range, clip, modalities, image_size, image_fit, text, last_step, filter, weight.",
     ),
     *(
         (
@@ -67,13 +67,14 @@ DATASET_REFUSALS = [
         "in every episode, such as episode_metadata/file_path.",
     ),
     (
-        "observation:\n      - steps/observation/a\n      - state",
-        f'7: datasets[0].observation[1]: found the text "state". Expected {STEP_FIELD}.',
+        "observation:\n      - steps/observation/a\n      - /state",
+        '7: datasets[0].observation[1]: found the text "/state". Expected the path of a field of a '
+        "step or of the episode, such as steps/observation/state.",
     ),
     (
         "observation: []",
-        "5: datasets[0].observation: found the list []. Expected a list of 1 to 512 paths of a "
-        "step's fields, such as steps/observation/state.",
+        "5: datasets[0].observation: found the list []. Expected a list of 1 to 512 paths of "
+        "fields, such as steps/observation/state; one of the episode is observed in every step.",
     ),
     (
         "observation:\n      - steps/observation/a\n      - steps/b\n      - steps/observation/a",
@@ -137,6 +138,17 @@ DATASET_REFUSALS = [
         "center_crop: what to do with image sides that are no multiple of 16.",
     ),
     (
+        "text: first_step",
+        '5: datasets[0].text: found the text "first_step". Expected every_step (texts of the '
+        "observation stand in every timestep, as in the paper) or first_of_window (only in the "
+        "first timestep of each window and prompt).",
+    ),
+    (
+        "text: first_of_window",
+        "5: datasets[0].text: first_of_window needs windows that begin with a whole timestep. Set "
+        "`sequence.align: timestep`, or text to every_step.",
+    ),
+    (
         "last_step: off",
         "5: datasets[0].last_step: found false. Expected drop (RLDS: the last step has no valid "
         "action) or keep (many converted robot sets have one).",
@@ -145,7 +157,8 @@ DATASET_REFUSALS = [
         (
             f"filter: {value}",
             f"5: datasets[0].filter: found {found}. Expected a mapping with expert_return_share, "
-            "order_by, estimator, or off.",
+            "estimator, relative_to_random, expert_returns, successes_only, top_k, order_by, "
+            "tasks, or off.",
         )
         for value, found in [("on", "true"), ("null", "nothing"), ("none", 'the text "none"')]
     ),
@@ -157,13 +170,26 @@ DATASET_REFUSALS = [
     (
         "filter: {share: 0.8}",
         "5: datasets[0].filter.share: this key is unknown. Known here: expert_return_share, "
-        "order_by, estimator.",
+        "estimator, relative_to_random, expert_returns, successes_only, top_k, order_by, tasks.",
     ),
     (
         "tfds: robot/small",
         "5: datasets[0].tfds: path and tfds are both given. Remove one of the two.",
     ),
 ]
+
+
+@pytest.mark.parametrize("sequence", ["align: timestep", "align: timesteps", "length: 2048"])
+def test_text_once_where_windows_begin_with_timesteps(tmp_path: Path, sequence: str) -> None:
+    """A section that is wrong in itself is all that is spoken of."""
+    text = f"{MINIMAL}    text: first_of_window\nsequence: {{{sequence}}}\n"
+    if sequence == "align: timestep":
+        (tmp_path / "a.yaml").write_text(text)
+        assert load_config(str(tmp_path / "a.yaml")).datasets[0].text == "first_of_window"
+    else:
+        expected = "datasets[0].text: first_of" if "length" in sequence else "sequence.align: found"
+        (message,) = refusal(tmp_path, text).splitlines()
+        assert expected in message
 
 
 @pytest.mark.parametrize(("text", "message"), DATASET_REFUSALS)

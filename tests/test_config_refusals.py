@@ -200,13 +200,14 @@ FILE_REFUSALS = [
         (
             f"datasets:\n  - name: a\n    kind: {kind}\n    path: a\n",
             f"3: datasets[0].kind: the kind {kind} is not available: this version builds rlds "
-            "only.",
+            "and minari.",
         )
         for kind in ("image_text", "question_answer", "text", "interleaved")
     ),
     (
         "datasets:\n  - name: a\n    kind: lerobot\n    path: a\n",
-        '3: datasets[0].kind: found the text "lerobot". Expected rlds.',
+        '3: datasets[0].kind: found the text "lerobot". Expected rlds (a TFDS directory of RLDS '
+        "episodes) or minari (a folder that Minari wrote).",
     ),
     (
         "datasets:\n  - {name: a, kind: rlds, path: a}\n\n  - {name: a, kind: rlds, path: b}\n",

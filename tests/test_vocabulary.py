@@ -7,7 +7,7 @@ from gato_data import vocabulary
 from gato_data.vocabulary import Modality, Vocabulary
 
 
-@pytest.mark.fidelity
+@pytest.mark.fidelity("id-map")
 def test_ids() -> None:
     assert vocabulary.TEXT_SIZE == vocabulary.CONTINUOUS_START == 32000
     assert vocabulary.CONTINUOUS_START + vocabulary.CONTINUOUS_BINS == 33024
@@ -16,7 +16,7 @@ def test_ids() -> None:
     assert vocabulary.BASE_SIZE == 33027
 
 
-@pytest.mark.fidelity
+@pytest.mark.fidelity("local-positions", "action-position", "separator-position")
 def test_local_positions() -> None:
     assert vocabulary.LOCAL_POSITIONS == 512
     assert vocabulary.ACTION_POSITION == 512

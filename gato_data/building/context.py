@@ -4,12 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gato_data.building.action_ranges import asked_ranges
 from gato_data.building.layout import find_leaf, resolve_layout
-from gato_data.config import Config, DatasetConfig, FieldReference, dataset_directory, resolve
+from gato_data.config import (
+    Config,
+    DatasetConfig,
+    FieldReference,
+    FilterRule,
+    dataset_directory,
+    resolve,
+)
 from gato_data.errors import ContentError, UsageError
 from gato_data.readers.features import Leaf
+from gato_data.readers.opening import open_kind
 from gato_data.readers.rlds_fields import REWARD, step_path
-from gato_data.readers.rlds_source import RldsSource
 from gato_data.readers.source import Record, Source
 from gato_data.sequencing.episode import StepLayout
 from gato_data.sequencing.tokens import TokenisedEpisode
@@ -68,6 +76,12 @@ class DatasetContext:
     def where(self) -> str:
         return f"data set '{self.dataset.name}'"
 
+    @property
+    def wants_action_values(self) -> bool:
+        """Whether the index has to keep them, because quantiles of them are asked for."""
+        asked = asked_ranges(self.dataset, self.layout.fields)
+        return any(one.quantiles is not None for one in asked.values())
+
     def metadata_leaf(self, key: str, path: str) -> Leaf:
         return find_leaf(self.where, key, path, self.source.leaves)
 
@@ -90,7 +104,7 @@ class DatasetContext:
     def reward_leaf(self) -> Leaf | None:
         """The reward of a step, where the data set has one number a step."""
         leaf = self.source.leaves.get(step_path(REWARD))
-        if leaf is None or leaf.obstacle or leaf.kind != "tensor" or leaf.step_size != 1:
+        if leaf is None or leaf.obstacle or leaf.kind != "tensor" or not leaf.holds_one:
             return None
         return leaf
 
@@ -106,7 +120,7 @@ class DatasetContext:
         """The same of a record that is parsed already."""
         episode = record.episode(self.column_leaves, self.dataset.last_step)
         tokenised = TokenisedEpisode(episode, self.layout, self.vocabulary, self.text)
-        longest = int((tokenised.steps.starts[1:] - tokenised.steps.starts[:-1]).max())
+        longest = tokenised.steps.longest
         if longest > self.job.config.sequence.length:
             raise ContentError(
                 f"a timestep has {longest} tokens, more than sequence.length "
@@ -125,7 +139,7 @@ def open_source(dataset: DatasetConfig, folder: str) -> Source:
     Raises:
       UsageError: there is no such data set, or it cannot be read.
     """
-    return RldsSource.open(dataset_directory(dataset, folder), dataset.split)
+    return open_kind(dataset.kind, dataset_directory(dataset, folder), dataset.split)
 
 
 def open_context(job: Job, name: str, text: TextTokenizer | None) -> DatasetContext:
@@ -139,10 +153,10 @@ def open_context(job: Job, name: str, text: TextTokenizer | None) -> DatasetCont
     layout = resolve_layout(dataset, job.config.sequence, source.leaves)
     where = f"data set '{name}'"
     if layout.has_text and text is None:
-        paths = [x.path for x in layout.fields if x.tokens is None and len(x.shape) < 3]
         raise UsageError(
-            f"{where}: {paths[0]} is text, but the config has no `vocabulary.text_model`. Train "
-            "one with `gato-data vocab`, or leave the text out under `observation`."
+            f"{where}: {layout.texts[0].path} is text, but the config has no "
+            "`vocabulary.text_model`. Train one with `gato-data vocab`, or leave the text out "
+            "under `observation`."
         )
     context = DatasetContext(
         job,
@@ -168,3 +182,31 @@ def _check_references(context: DatasetContext) -> None:
     for key, path in references.items():
         if path is not None:
             context.metadata_leaf(key, path)
+    if dataset.filter:
+        for key, rule in dataset.filter.rules.items():
+            _check_rule(context, key, rule)
+
+
+def _check_rule(context: DatasetContext, key: str, rule: FilterRule) -> None:
+    """Refuses a rule of the filter that the data set has no numbers for."""
+    if isinstance(rule.successes_only, str):
+        leaf = context.metadata_leaf(f"{key}.successes_only", rule.successes_only)
+        if leaf.dtype == "string":
+            raise UsageError(
+                f"{context.where}: `{key}.successes_only: {leaf.path}` is a text; name a field of "
+                "booleans or numbers."
+            )
+        return
+    used = {
+        "successes_only: true": rule.successes_only,
+        "top_k": rule.top_k is not None,
+        "relative_to_random": rule.relative_to_random is not None,
+        "expert_returns": rule.expert_returns is not None,
+    }
+    needy = [name for name, is_used in used.items() if is_used]
+    if needy and context.reward_leaf is None:
+        raise UsageError(
+            f"{context.where}: `{key}.{needy[0]}` needs returns, but no step has a number as "
+            f"{step_path(REWARD)}. Set `successes_only` to the path of a field that marks success, "
+            "or set `filter: off`."
+        )

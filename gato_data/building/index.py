@@ -4,11 +4,12 @@ It reads what can be known before the build: where an episode lies, its task, ag
 place in the order of collection, how many tokens it has, and whether all its values have tokens.
 """
 
+import contextlib
 import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -16,17 +17,20 @@ import pyarrow.parquet as pq
 import xxhash
 
 from gato_data.building.context import DatasetContext
+from gato_data.building.value_ranges import action_values, value_ranges
+from gato_data.config import FilterConfig
 from gato_data.errors import ContentError, UsageError
-from gato_data.readers.source import Record, StoredRecord
-from gato_data.sequencing.episode import Field
-from gato_data.sequencing.tokens import TokenisedEpisode
+from gato_data.readers.source import Record, Scalar, StoredRecord
 from gato_data.storage import files
-from gato_data.vocabulary import DISCRETE_SIZE, Modality
+from gato_data.vocabulary import Modality
 
 # Changes whenever rows of the same episode would differ, so that an older index is not taken up.
-INDEX_VERSION = 2
+INDEX_VERSION = 3
 
 _KEY = b"gato_data.index"
+# Bytes of the action values of one row group, about: they are read group by group.
+_GROUP_BYTES = 16 << 20
+_EPISODES_READ = 256
 
 INDEX_SCHEMA = pa.schema(
     [
@@ -44,9 +48,15 @@ INDEX_SCHEMA = pa.schema(
         ("steps", pa.int64()),
         ("tokens", pa.int64()),
         ("image_tokens", pa.int64()),
+        ("text_tokens", pa.int64()),
+        ("action_tokens", pa.int64()),
+        ("target_tokens", pa.int64()),
+        ("lead_tokens", pa.int64()),
         ("return", pa.float64()),
+        ("success", pa.bool_()),
         ("low", pa.list_(pa.float64())),
         ("high", pa.list_(pa.float64())),
+        ("actions", pa.large_list(pa.float32())),
         ("fault", pa.string()),
     ]
 )
@@ -82,9 +92,9 @@ def index_file(context: DatasetContext, name: str) -> IndexedFile:
       OSError: reading or writing failed.
     """
     target = index_path(context.job.output, context.dataset.name, name)
-    size = files.size_of(context.source.path(name))
+    size = context.source.size(name)
     done = read_summary(target, index_key(context, name, size))
-    if done and not done.faults and files.is_newer(target, context.source.path(name)):
+    if done and not done.faults and context.source.is_older(name, target):
         return done
     rows, digest = _read_rows(context, name)
     if any(fault is not None for fault in rows["fault"]):
@@ -94,8 +104,14 @@ def index_file(context: DatasetContext, name: str) -> IndexedFile:
     summary = IndexedFile(name, size, digest, len(rows["fault"]) - faults, faults)
     metadata = {_KEY: json.dumps({"key": index_key(context, name, size), "summary": vars(summary)})}
     table = pa.table(rows, schema=INDEX_SCHEMA.with_metadata(metadata))
-    files.publish(target, lambda sink: pq.write_table(table, sink))
+    files.publish(target, lambda sink: pq.write_table(table, sink, row_group_size=_group(table)))
     return summary
+
+
+def _group(table: pa.Table) -> int | None:
+    """Rows that are written, and read again, at once; None where all may be."""
+    size = table["actions"].nbytes
+    return max(1, len(table) * _GROUP_BYTES // size) if size > _GROUP_BYTES else None
 
 
 def _read_rows(context: DatasetContext, name: str) -> tuple[dict[str, list[Any]], str]:
@@ -136,18 +152,29 @@ def index_key(context: DatasetContext, name: str, size: int) -> str:
         "size": size,
         "path": dataset.path or dataset.tfds,
         "stated": context.source.stated(name),
-        "layout": context.layout.to_json(),
+        # What actions are scaled by is no matter of the index.
+        "layout": [key | {"range": None} for key in context.layout.to_json()],
+        "actions": context.wants_action_values,
         "text": context.text.digest if context.text and context.layout.has_text else None,
         "length": config.sequence.length,
         "discrete_offset": config.vocabulary.discrete_offset,
         "record_bytes": config.limits.record_bytes,
+        "texts": dataset.text,
         "last_step": dataset.last_step,
         "task": vars(dataset.task) if dataset.task else dataset.name,
         "agent": vars(dataset.agent) if dataset.agent else None,
         "episode_id": dataset.episode_id,
         "order_by": dataset.filter.order_by if dataset.filter else None,
+        "success": _success_fields(dataset.filter) if dataset.filter else {},
     }
     return json.dumps(parts, sort_keys=True)
+
+
+def _success_fields(wanted: FilterConfig) -> dict[str, str | None]:
+    """The field that marks successes, and those of tasks with another one."""
+    usual = wanted.successes_only if isinstance(wanted.successes_only, str) else None
+    own = {task: wanted.success_field(task) for task in wanted.tasks}
+    return {"": usual} | {task: path for task, path in own.items() if path != usual}
 
 
 def read_summary(path: str, key: str) -> IndexedFile | None:
@@ -162,20 +189,44 @@ def read_summary(path: str, key: str) -> IndexedFile | None:
 
 
 def read_index(output: str, dataset: str, names: Iterator[str] | list[str]) -> pa.Table:
-    """All rows of a data set, in the order of its files and records."""
+    """All rows of a data set, in the order of its files and records, without `actions`.
+
+    Those grow with the steps and not with the episodes; `read_actions` goes through them.
+    """
+    columns = [name for name in INDEX_SCHEMA.names if name != "actions"]
     tables = []
     for name in names:
-        path = index_path(output, dataset, name)
-        try:
-            with files.open_read(path) as file:
-                tables.append(pq.read_table(file).replace_schema_metadata(None))
-        except (pa.ArrowException, OSError) as error:
-            if isinstance(error, OSError) and error.errno is not None:
-                raise
-            raise UsageError(
-                f"{path}: damaged ({error}). Delete it and run the same command again."
-            ) from None
+        with _open(index_path(output, dataset, name)) as file:
+            tables.append(pq.read_table(file, columns=columns).replace_schema_metadata(None))
     return pa.concat_tables(tables) if tables else INDEX_SCHEMA.empty_table()
+
+
+def read_actions(output: str, dataset: str, name: str) -> Iterator[pa.LargeListArray]:
+    """The action values of the rows of one input file, some episodes at a time; null for none."""
+    with _open(index_path(output, dataset, name)) as file:
+        parquet = pq.ParquetFile(file)
+        # Each group by itself: iterating over all of them, pyarrow keeps what it has read.
+        for group in range(parquet.num_row_groups):
+            for batch in parquet.iter_batches(_EPISODES_READ, [group], columns=["actions"]):
+                yield batch["actions"]
+
+
+@contextlib.contextmanager
+def _open(path: str) -> Iterator[BinaryIO]:
+    """An index file, of which damage is told.
+
+    Raises:
+      UsageError: it is damaged.
+    """
+    try:
+        with files.open_read(path) as file:
+            yield file
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise UsageError(
+            f"{path}: damaged ({error}). Delete it and run the same command again."
+        ) from None
 
 
 def _row(context: DatasetContext, name: str, record: StoredRecord) -> dict[str, Any]:
@@ -206,29 +257,44 @@ def _facts(context: DatasetContext, record: Record) -> dict[str, Any]:
     tokenised = context.tokenise_record(record)
     for field in tokenised.layout.fields:
         if field.modality == Modality.IMAGE:
-            tokenised.episode.columns[field.path].check_sizes()  # type: ignore[union-attr]
-    lows, highs = _ranges(tokenised)
+            tokenised.episode.frames(field).check_sizes()
+    lows, highs = value_ranges(tokenised)
     facts: dict[str, Any] = {
         "task": context.task(record),
         "agent": context.agent(record),
         "steps": tokenised.episode.steps,
         "tokens": tokenised.steps.tokens,
         "image_tokens": tokenised.image_tokens,
+        "text_tokens": tokenised.count(lambda field: field.modality == Modality.TEXT),
+        "action_tokens": tokenised.count(lambda field: field.is_action),
+        "target_tokens": tokenised.count(lambda field: field.is_target),
+        "lead_tokens": None if (leads := tokenised.steps.leads) is None else int(leads.sum()),
         "return": _return(context, record, tokenised.episode.steps),
+        "success": _success(context, record, tokenised.episode.steps),
         "low": lows,
         "high": highs,
     }
+    if context.wants_action_values:
+        facts["actions"] = action_values(tokenised.episode, context.layout.action)
     if context.dataset.episode_id:
         leaf = context.metadata_leaf("episode_id", context.dataset.episode_id)
         facts["episode_id"] = str(record.scalar(leaf))
     if context.dataset.filter and context.dataset.filter.order_by:
         leaf = context.metadata_leaf("filter.order_by", context.dataset.filter.order_by)
         value = record.scalar(leaf)
-        if isinstance(value, float) and not math.isfinite(value):
+        if not _is_place(value):
             raise ContentError(f"{leaf.path}: {value} gives no place in the order of collection")
         kinds = {str: "order_text", int: "order_integer", float: "order_number"}
         facts[kinds[type(value)]] = value
     return facts
+
+
+def _is_place(value: Scalar) -> bool:
+    """Whether the index can hold a value as a place in the order of collection."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    # int64; a seed may be larger.
+    return isinstance(value, str) or value.bit_length() < 64
 
 
 def _return(context: DatasetContext, record: Record, steps: int) -> float | None:
@@ -245,32 +311,16 @@ def _return(context: DatasetContext, record: Record, steps: int) -> float | None
     return total
 
 
-def range_fields(fields: tuple[Field, ...]) -> list[Field]:
-    """The fields whose ranges the index keeps, in the order of its lists."""
-    return [f for f in fields if f.modality in (Modality.CONTINUOUS, Modality.DISCRETE)]
-
-
-def _ranges(tokenised: TokenisedEpisode) -> tuple[list[float], list[float]]:
-    """Smallest and largest value of each number key.
-
-    Raises:
-      ContentError: a value has no token; names the key and the step.
-    """
-    lows, highs = [], []
-    for field in range_fields(tokenised.layout.fields):
-        values = tokenised.episode.columns[field.path]
-        assert isinstance(values, np.ndarray)
-        if not values.size:
-            lows.append(math.nan)
-            highs.append(math.nan)
-            continue
-        low, high = float(values.min()), float(values.max())
-        if field.modality == Modality.DISCRETE:
-            usable = low >= 0 and high < DISCRETE_SIZE
-        else:
-            usable = math.isfinite(low) and math.isfinite(high)
-        if not usable:
-            tokenised.check(field)
-        lows.append(low)
-        highs.append(high)
-    return lows, highs
+def _success(context: DatasetContext, record: Record, steps: int) -> bool | None:
+    """Whether any step marks a success, the last one too; None where the filter does not ask."""
+    wanted = context.dataset.filter
+    path = wanted.success_field(context.task(record)) if wanted else None
+    if path is None:
+        return None
+    leaf = context.metadata_leaf("filter.successes_only", path)
+    values = record.values(leaf)
+    if len(values) < (steps if leaf.per_step else 1):
+        raise ContentError(f"{leaf.path}: {len(values)} marks of success for {steps} steps")
+    if np.isnan(values).any():
+        raise ContentError(f"{leaf.path}: NaN says neither success nor failure")
+    return bool(values.any())

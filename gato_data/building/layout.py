@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from gato_data.building.action_ranges import asked_ranges, given_ranges
 from gato_data.config import DatasetConfig, SequenceConfig
 from gato_data.errors import UsageError
 from gato_data.readers.features import IMAGE, TEXT, Leaf
@@ -32,9 +33,12 @@ def resolve_layout(
 ) -> StepLayout:
     """The fields of a step in token order.
 
+    Ranges of actions that the config gives as quantiles are not known yet.
+
     Raises:
       UsageError: a key that no step has, one that cannot be tokenised, images without whole
-        patches, or a step that is longer than the local positions or the sequence.
+        patches, a step that is longer than the local positions or the sequence, or a range of
+        something that cannot be scaled.
     """
     where = f"data set '{dataset.name}'"
     observation_paths = dataset.observation or (step_path(OBSERVATION),)
@@ -52,9 +56,11 @@ def resolve_layout(
     layout = StepLayout(
         observation=_ordered((_field(where, dataset, x, False) for x in observed), sequence),
         action=_ordered((_field(where, dataset, x, True) for x in acted), sequence),
+        text_once=dataset.text == "first_of_window",
     )
     _check_sizes(where, layout, sequence)
-    return layout
+    asked = asked_ranges(dataset, layout.fields)
+    return layout.with_ranges(given_ranges(asked, layout.fields))
 
 
 def find_leaf(where: str, key: str, path: str, leaves: Mapping[str, Leaf]) -> Leaf:
@@ -70,8 +76,9 @@ def find_leaf(where: str, key: str, path: str, leaves: Mapping[str, Leaf]) -> Le
             f"{', '.join(leaf.path for leaf in found)}."
         )
     leaf = found[0]
-    if leaf.kind == IMAGE or leaf.step_size != 1:
-        what = "an image" if leaf.kind == IMAGE else f"{leaf.step_size} values"
+    if not leaf.holds_one:
+        size = "a number of" if leaf.step_size is None else leaf.step_size
+        what = "an image" if leaf.kind == IMAGE else f"{size} values"
         raise UsageError(
             f"{where}: `{key}: {path}` is {what}; it must be the path of one text or number."
         )
@@ -87,8 +94,8 @@ def _select(where: str, key: str, paths: Iterable[str], leaves: Mapping[str, Lea
             close = difflib.get_close_matches(path, _paths(leaves), n=1)
             hint = f"Did you mean {close[0]}? " if close else ""
             raise UsageError(
-                f"{where}: `{key}` names {path}, which no step has. {hint}"
-                f"Keys of the data set: {', '.join(leaves)}."
+                f"{where}: `{key}` names {path}, which no step has, nor an episode. {hint}"
+                f"Its keys: {', '.join(leaves)}."
             )
         for leaf in inside:
             if leaf.obstacle:
@@ -119,9 +126,9 @@ def _ordered(fields: Iterable[Field], sequence: SequenceConfig) -> tuple[Field, 
 
 
 def _field(where: str, dataset: DatasetConfig, leaf: Leaf, is_action: bool) -> Field:
-    if not leaf.per_step:
+    if is_action and not leaf.per_step:
         raise UsageError(
-            f"{where}: {leaf.path} belongs to the episode, not to its steps, so no step has it."
+            f"{where}: {leaf.path} belongs to the episode, not to its steps, so it is no action."
         )
     modality = _modality(where, dataset.modalities.get(leaf.path), leaf)
     if modality == Modality.IMAGE:
@@ -145,15 +152,26 @@ def _modality(where: str, wanted: str | None, leaf: Leaf) -> int:
         if natural is None:
             raise UsageError(
                 f"{where}: {leaf.path} holds {leaf.dtype} values, and its feature does not say "
-                f"what they are. Add `modalities: {{{leaf.path}: {possible[0]}}}`, or leave it out."
+                f"what they are. If they are text, add `modalities: {{{leaf.path}: text}}`; else "
+                "list the keys to use under `observation` or `action`, without this one."
             )
         return _NAMES[natural]
     if wanted not in possible:
+        need = (
+            " Pixels are uint8 of a shape [..., height, width, channels] with 1, 3 or 4 channels."
+            if wanted == "image"
+            else ""
+        )
         raise UsageError(
             f"{where}: `modalities` calls {leaf.path} {wanted}, but its feature declares "
-            f"{leaf.kind} of {leaf.dtype}, which can only be {' or '.join(possible)}."
+            f"{leaf.kind} of {leaf.dtype} {_sides(leaf)}, which can only be "
+            f"{' or '.join(possible)}.{need}"
         )
     return _NAMES[wanted]
+
+
+def _sides(leaf: Leaf) -> str:
+    return f"[{', '.join('?' if side is None else str(side) for side in leaf.step_shape)}]"
 
 
 def _modalities(leaf: Leaf) -> tuple[str | None, tuple[str, ...]]:
@@ -166,7 +184,14 @@ def _modalities(leaf: Leaf) -> tuple[str | None, tuple[str, ...]]:
         return None, ("text",)
     if leaf.dtype == "bfloat16" or np.dtype(leaf.dtype).kind == "f":
         return "continuous", ("continuous",)
+    if leaf.dtype == "uint8" and _is_pixels(leaf.shape):
+        return "discrete", ("discrete", "continuous", "image")
     return "discrete", ("discrete", "continuous")
+
+
+def _is_pixels(shape: tuple[int | None, ...]) -> bool:
+    """Whether tensors of a shape may be images: [..., height, width, channels]."""
+    return len(shape) > 2 and None not in shape[-3:] and shape[-1] in (1, 3, 4)
 
 
 def _check_sizes(where: str, layout: StepLayout, sequence: SequenceConfig) -> None:

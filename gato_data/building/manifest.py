@@ -12,7 +12,9 @@ from gato_data import __version__
 from gato_data.building.context import Job
 from gato_data.building.plan import Plan
 from gato_data.building.publish import Sidecar
+from gato_data.building.statistics import describe, without_bins
 from gato_data.building.unit import dataset_folder
+from gato_data.config import Config
 from gato_data.errors import GatoDataError
 from gato_data.records import digest, tfds_info
 from gato_data.records.manifest import (
@@ -115,7 +117,7 @@ def _write_quarantines(
             raise GatoDataError(
                 f"data set '{dataset}': {counts[dataset]} of {len(index)} records cannot be used, "
                 f"more than the share {limit:g} that `limits.quarantine_share` allows. First: "
-                f"{first['file']} at byte {first['offset']}: {first['reason']}. All of them are "
+                f"{first['file']} record {first['record']}: {first['reason']}. All of them are "
                 "listed in quarantine/. Mend the data, or raise the limit."
             )
     return counts
@@ -168,7 +170,7 @@ def describe_build(
         | {"text_model": {"file": MODEL_FILE, "sha256": text.digest} if text else None},
         "sequence_length": config.sequence.length,
         "format": config.output.format,
-        "counts": _sum(sidecar.counts for sidecar in sidecars),
+        **_counts(config, sidecars),
         "datasets": {
             dataset.name: {
                 "weight": dataset.weight,
@@ -185,7 +187,7 @@ def describe_build(
                     for split in sorted({x.split for x in by_dataset[dataset.name]})
                 },
                 "content": digest.combine(x.content for x in by_dataset[dataset.name]),
-                "counts": _sum(x.counts for x in by_dataset[dataset.name]),
+                **_counts(config, by_dataset[dataset.name]),
                 "quarantined": quarantined[dataset.name],
             }
             for dataset in config.datasets
@@ -206,8 +208,12 @@ def _tasks(plan: Plan, sidecars: Sequence[Sidecar]) -> list[dict[str, Any]]:
     return [{**row, **empty, **built[row["dataset"], row["task"]]} for row in plan.tasks]
 
 
-def _sum(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+def _counts(config: Config, sidecars: Iterable[Sidecar]) -> dict[str, Any]:
+    """The sums over some units, and what they say of the shares that were asked for."""
     total: Counter[str] = Counter()
-    for values in counts:
-        total.update(values)
-    return dict(sorted(total.items()))
+    for sidecar in sidecars:
+        total.update(sidecar.counts)
+    return {
+        "counts": without_bins(dict(sorted(total.items()))),
+        "statistics": describe(total, config.sequence.length, config.prompt),
+    }

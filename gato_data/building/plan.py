@@ -3,18 +3,19 @@
 import hashlib
 import importlib.metadata
 import json
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from gato_data import __version__
 from gato_data.building.context import DatasetContext, Job
 from gato_data.building.index import IndexedFile
 from gato_data.building.selection import TRAIN, VALIDATION, Selection, decisions
+from gato_data.building.text_share import COLUMNS, targets_in, text_share, text_warnings
 from gato_data.building.units import (
     EpisodeSize,
     Unit,
@@ -24,10 +25,10 @@ from gato_data.building.units import (
     unit_tables,
 )
 from gato_data.errors import UsageError
+from gato_data.sequencing.episode import StepLayout
 from gato_data.sequencing.windows import Steps, WindowRule, windows
-from gato_data.storage import files
 
-PLAN_VERSION = 2
+PLAN_VERSION = 3
 # Libraries whose version can change bytes: pixels, ids or encodings.
 _VERSIONED = ("numpy", "pillow", "pyarrow", "sentencepiece", "simplejpeg")
 # Rough rates of one core, for the estimate of cost: tokens and image tokens a second.
@@ -49,6 +50,7 @@ class Plan:
       cpu_seconds: estimate for one core.
       shards: for "dataset/split" the number of shards.
       tasks: a row for each data set and task, as printed.
+      text_shares: for each data set with text, about which share of the loss it takes.
       inputs: name, size and digest of the input files of each data set.
       layouts: the token layout of each data set.
       versions: of libraries that can change bytes.
@@ -65,6 +67,7 @@ class Plan:
     cpu_seconds: float
     shards: Mapping[str, int]
     tasks: Sequence[Mapping[str, Any]]
+    text_shares: Mapping[str, float]
     inputs: Mapping[str, Sequence[Mapping[str, Any]]]
     layouts: Mapping[str, Any]
     versions: Mapping[str, str]
@@ -103,8 +106,7 @@ def request_digest(job: Job, contexts: Sequence[DatasetContext]) -> str:
         "config": _what_shapes_records(job.config.to_json()),
         "limit": job.limit,
         "inputs": {
-            c.dataset.name: [[f, files.size_of(c.source.path(f))] for f in c.source.files]
-            for c in contexts
+            c.dataset.name: [[f, c.source.size(f)] for f in c.source.files] for c in contexts
         },
         "layouts": {context.dataset.name: context.layout.to_json() for context in contexts},
         "text": text.digest if text else None,
@@ -132,6 +134,7 @@ def make_plan(
     contexts: Sequence[DatasetContext],
     indexed: Mapping[str, Sequence[IndexedFile]],
     selections: Sequence[Selection],
+    layouts: Mapping[str, StepLayout],
 ) -> tuple[Plan, Iterator[pa.Table]]:
     """The plan, and a table for each unit in order.
 
@@ -139,6 +142,7 @@ def make_plan(
       job: the build.
       contexts, selections: one for each data set, in the order of the config.
       indexed: summaries of the input files of each data set.
+      layouts: of each data set, with the ranges of actions that were found.
     """
     request = request_digest(job, contexts)
     units: list[Unit] = []
@@ -146,12 +150,13 @@ def make_plan(
     totals = _Totals()
     tasks: list[dict[str, Any]] = []
     shards: dict[str, int] = {}
-    for selection in selections:
+    shares: dict[str, float] = {}
+    for context, selection in zip(contexts, selections, strict=True):
         sizes: dict[int, dict[int, EpisodeSize]] = {}
         for number in range(job.config.sequence.passes):
             lenders = donors_of(job, selection, number)
             donor_lists[selection.dataset, number] = lenders
-            sizes[number] = _sizes(job, selection, lenders, number)
+            sizes[number] = _sizes(job, selection, lenders, number, context.layout.has_text)
         for split in (TRAIN, VALIDATION):
             before = len(units)
             for number, found in sizes.items():
@@ -160,6 +165,9 @@ def make_plan(
             if len(units) > before:
                 shards[f"{selection.dataset}/{split}"] = len(units) - before
         totals.add(sizes, job.config.sequence.length)
+        if context.layout.has_text:
+            every = (size for found in sizes.values() for size in found.values())
+            shares[selection.dataset] = text_share(every)
         tasks += _task_rows(selection, sizes, job.config.sequence.length)
     plan = Plan(
         request=request,
@@ -172,16 +180,21 @@ def make_plan(
         cpu_seconds=totals.tokens / _TOKENS_A_SECOND + totals.images / _IMAGE_TOKENS_A_SECOND,
         shards=shards,
         tasks=tasks,
+        text_shares=shares,
         inputs={
             name: [{"file": f.name, "size": f.size, "digest": f.digest} for f in found]
             for name, found in indexed.items()
         },
-        layouts={context.dataset.name: context.layout.to_json() for context in contexts},
+        layouts={name: layout.to_json() for name, layout in layouts.items()},
         versions=versions(),
         warnings=[
             warning
-            for selection in selections
-            for warning in (*selection.warnings, *_lonely(job, selection))
+            for context, selection in zip(contexts, selections, strict=True)
+            for warning in (
+                *selection.warnings,
+                *_lonely(job, selection),
+                *text_warnings(context, shares.get(selection.dataset)),
+            )
         ],
     )
     by_name = {selection.dataset: selection for selection in selections}
@@ -213,15 +226,20 @@ def _lonely(job: Job, selection: Selection) -> list[str]:
 
 
 def _sizes(
-    job: Job, selection: Selection, lenders: Mapping[str, tuple[str, ...]], number: int
+    job: Job,
+    selection: Selection,
+    lenders: Mapping[str, tuple[str, ...]],
+    number: int,
+    has_text: bool,
 ) -> dict[int, EpisodeSize]:
-    """For each kept row, what its windows of one pass hold."""
+    """For each kept row, what its windows of one pass hold; targets only where there is text."""
     rule, seed = window_rule(job), job.config.seed
-    columns = selection.index.select(["episode_id", "steps", "tokens", "image_tokens"]).to_pydict()
+    names = ["episode_id", "image_tokens", "lead_tokens", *COLUMNS]
+    columns = selection.index.select(names).to_pydict()
     row_of = {columns["episode_id"][row]: row for row in selection.kept}
 
     def steps_of(row: int) -> Steps:
-        return Steps.uniform(columns["steps"][row], columns["tokens"][row])
+        return Steps.uniform(*(columns[name][row] for name in ("steps", "tokens", "lead_tokens")))
 
     found = {}
     for row in selection.kept:
@@ -238,10 +256,12 @@ def _sizes(
                 number,
             )
         )
-        own = sum(window.stop - window.start for window in cut)
-        lent = sum(window.prompt.length for window in cut)
+        tokens = sum(window.length + window.prompt.length for window in cut)
+        leads = sum(window.lead + window.prompt.lead for window in cut)
         share = columns["image_tokens"][row] / columns["tokens"][row]
-        found[row] = EpisodeSize(len(cut), own + lent, (own + lent) * share)
+        lenders_row = chosen[0] if chosen and job.config.prompt.loss else None
+        targets = targets_in(columns, row, lenders_row, cut) if has_text else (0.0, 0.0)
+        found[row] = EpisodeSize(len(cut), tokens, (tokens - leads) * share, *targets)
     return found
 
 
@@ -271,9 +291,9 @@ def _task_rows(
     return rows
 
 
-def _finite(value: float) -> float | None:
+def _finite(value: str | float | None) -> str | float | None:
     """JSON knows neither NaN nor infinities."""
-    return value if np.isfinite(value) else None
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def check_same_build(output: str, stored: str, wanted: str) -> None:
@@ -306,6 +326,7 @@ _DECISION_SCHEMA = pa.schema(
         ("steps", pa.int64()),
         ("tokens", pa.int64()),
         ("return", pa.float64()),
+        ("success", pa.bool_()),
         ("decision", pa.string()),
     ]
 )

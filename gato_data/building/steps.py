@@ -5,13 +5,14 @@ open_datasets -> (index every file) -> plan -> (build every unit) -> complete
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import islice
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gato_data.building.action_quantiles import find_ranges
 from gato_data.building.context import DatasetContext, Job, load_text, open_context
 from gato_data.building.index import IndexedFile, read_index
 from gato_data.building.manifest import finish, quarantine_rows, write_quarantine
@@ -30,6 +31,7 @@ from gato_data.building.units import UNITS_PER_FILE, plan_file, write_units
 from gato_data.errors import GatoDataError, UsageError
 from gato_data.records import tfds_info
 from gato_data.records.manifest import MODEL_FILE, SHARDS_FILE, read_manifest
+from gato_data.sequencing.ranges import ValueRange
 from gato_data.storage import files
 
 PLAN_FILE = "plan/plan.json"
@@ -51,6 +53,27 @@ def open_datasets(job: Job) -> dict[str, DatasetContext]:
     if old:
         check_same_build(job.output, old.request, request_digest(job, list(contexts.values())))
     return contexts
+
+
+def open_planned(job: Job) -> dict[str, DatasetContext]:
+    """Opens all data sets for building units: with the ranges of actions that the plan found.
+
+    Raises:
+      UsageError: see `open_datasets`.
+      GatoDataError: there is no plan yet.
+    """
+    contexts, made = open_datasets(job), stored_plan(job.output)
+    if made is None:
+        raise GatoDataError(f"{job.output}: holds no plan. Run the same build again.")
+    return {
+        name: replace(context, layout=context.layout.with_ranges(_ranges(made.layouts[name])))
+        for name, context in contexts.items()
+    }
+
+
+def _ranges(layout: Sequence[Mapping[str, Any]]) -> dict[str, ValueRange]:
+    """The ranges of a layout as the plan holds it, by path."""
+    return {key["key"]: ValueRange.from_json(key["range"]) for key in layout if key["range"]}
 
 
 def stored_plan(output: str) -> Plan | None:
@@ -82,13 +105,16 @@ def plan(job: Job, contexts: Mapping[str, DatasetContext], indexed: Indexed) -> 
     if old:
         check_same_build(job.output, old.fingerprint, fingerprint(old.request, indexed))
         return old
-    selections = []
+    selections, layouts = [], {}
     for name, context in contexts.items():
         index = _index_of(job, name, indexed)
         write_quarantine(job.output, name, quarantine_rows(name, index))
         check_quarantine(context, indexed[name], index)
-        selections.append(select(context, index))
-    made, tables = make_plan(job, list(contexts.values()), indexed, selections)
+        selection = select(context, index)
+        ranges, warnings = find_ranges(context, selection, [file.name for file in indexed[name]])
+        selections.append(replace(selection, warnings=(*selection.warnings, *warnings)))
+        layouts[name] = context.layout.with_ranges(ranges)
+    made, tables = make_plan(job, list(contexts.values()), indexed, selections, layouts)
     number = 0
     while group := list(islice(tables, UNITS_PER_FILE)):
         path, _ = plan_file(job.output, number)

@@ -16,6 +16,7 @@ import numpy as np
 from gato_data.building.context import DatasetContext, Job
 from gato_data.building.plan import window_rule
 from gato_data.building.publish import Sidecar, finished_unit, publish_sidecar
+from gato_data.building.statistics import tally
 from gato_data.building.units import read_unit
 from gato_data.config import PromptConfig
 from gato_data.errors import ContentError
@@ -26,7 +27,7 @@ from gato_data.sequencing.assembly import Excerpt, PlannedSequence, assemble, si
 from gato_data.sequencing.prompts import Prompt
 from gato_data.sequencing.sequences import TokenSequences
 from gato_data.sequencing.tokens import EpisodeTokens, TokenisedEpisode
-from gato_data.sequencing.windows import Steps, windows
+from gato_data.sequencing.windows import Steps, Window, windows
 from gato_data.storage import files
 from gato_data.vocabulary import Modality
 
@@ -89,13 +90,15 @@ def _take(context: DatasetContext, row: Row, content: Any, found: _Found) -> Non
         return
     for donor in [*row["donors"], None]:
         try:
-            found.sequences += _cut(context, row, episode, tokens, _Lender(context, donor))
+            sequences, counts = _cut(context, row, episode, tokens, _Lender(context, donor))
         except _BadDonorError:
             found.counts["bad_donors"] += 1
         except ContentError as error:
             found.quarantined.append(_unusable(context, row, error))
             return
         else:
+            found.sequences += sequences
+            found.counts.update(counts)
             return
 
 
@@ -111,31 +114,23 @@ def _cut(
     episode: TokenisedEpisode,
     tokens: EpisodeTokens | None,
     lender: "_Lender",
-) -> list[PlannedSequence]:
-    """The sequences of one episode with prompts from one donor.
+) -> tuple[list[PlannedSequence], Counter[str]]:
+    """The sequences of one episode with prompts from one donor, and what to count of them.
 
     Raises:
       _BadDonorError: a stretch of the donor that a prompt needs cannot be tokenised.
       ContentError: a window of the episode itself cannot be.
     """
     name, pass_number = row["episode_id"], row["pass"]
-    cut = windows(
-        window_rule(context.job),
-        episode.steps,
-        lender.steps,
-        context.job.config.seed,
-        context.dataset.name,
-        name,
-        pass_number,
-    )
+    rule, names = window_rule(context.job), (context.dataset.name, name, pass_number)
+    seed = context.job.config.seed
+    cut = list(windows(rule, episode.steps, lender.steps, seed, *names))
     sequences = []
     for window in cut:
         prompt = lender.excerpt(window.prompt)
         sequences.append(
             PlannedSequence(
-                window=Excerpt(
-                    tokens or episode.tokens(window.start, window.stop), window.start, window.stop
-                ),
+                window=_excerpt(episode, window, tokens),
                 prompt=prompt,
                 pass_number=pass_number,
                 texts={
@@ -148,7 +143,15 @@ def _cut(
                 },
             )
         )
-    return sequences
+    return sequences, tally(rule, episode.steps, cut, bool(row["donors"]), seed, *names)
+
+
+def _excerpt(
+    episode: TokenisedEpisode, part: Window | Prompt, tokens: EpisodeTokens | None = None
+) -> Excerpt:
+    """A window or prompt with its tokens, of those that are there already or else made now."""
+    tokens = tokens or episode.tokens(part.start, part.stop)
+    return Excerpt(tokens, part.start, part.stop, episode.head(part.start), part.lead)
 
 
 class _BadDonorError(Exception):
@@ -185,10 +188,9 @@ class _Lender:
         if prompt not in self._excerpts:
             # Prompts from the end are all the same stretch.
             try:
-                tokens = self._episode.tokens(prompt.start, prompt.stop)
+                self._excerpts[prompt] = _excerpt(self._episode, prompt)
             except ContentError:
                 raise _BadDonorError from None
-            self._excerpts[prompt] = Excerpt(tokens, prompt.start, prompt.stop)
         return self._excerpts[prompt]
 
 
@@ -271,6 +273,9 @@ def _count(batch: TokenSequences, counts: Counter[str], tasks: dict[str, Counter
         prompted=int(np.count_nonzero(prompts)),
         prompt_tokens=int(prompts.sum()),
         target_tokens=int(np.count_nonzero(batch.fields["loss_mask"])),
+        text_target_tokens=int(
+            np.count_nonzero(batch.fields["loss_mask"] & (modality == Modality.TEXT))
+        ),
     )
     for task, used in zip(batch.texts["task"], lengths.tolist(), strict=True):
         sums = tasks[task]

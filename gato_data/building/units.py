@@ -63,11 +63,17 @@ UNIT_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class EpisodeSize:
-    """What one episode gives in one pass."""
+    """What one episode gives in one pass.
+
+    Attributes:
+      image_tokens, targets, text_targets: estimates; targets of the loss, and those that are text.
+    """
 
     sequences: int
     tokens: int
     image_tokens: float
+    targets: float = 0.0
+    text_targets: float = 0.0
 
     def bytes(self, length: int) -> float:
         per_token = sum(dtype.itemsize for dtype in TOKEN_FIELDS.values())

@@ -34,6 +34,12 @@ def _encode(content: Mapping[str, Any]) -> bytes:
     return json.dumps(content, sort_keys=True, ensure_ascii=False, indent=1).encode()
 
 
+def texts_once(manifest: Mapping[str, Any]) -> frozenset[str]:
+    """The data sets whose observed texts stand only in the first timestep of a window."""
+    datasets = manifest["config"]["datasets"]
+    return frozenset(x["name"] for x in datasets if x.get("text") == "first_of_window")
+
+
 def read_manifest(directory: str, check: bool = True) -> dict[str, Any]:
     """The manifest of a finished build.
 

@@ -1,19 +1,20 @@
 """Which tokens of a sequence belong to which key of its timesteps.
 
 A sequence stores no key names: they follow from the layout in the manifest. Sizes that only the
-data tells (texts, images of undeclared size) follow from the modality of the tokens. Windows and
-prompts may begin and end within a timestep, so its keys are laid out from the end that is there.
+data tells (texts, ragged numbers, images of undeclared size) follow from the modality of the
+tokens. Windows and prompts may begin and end within a timestep, so its keys are laid out from the
+end that is there.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby, pairwise
-from math import prod
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from gato_data.sequencing.episode import known_size
 from gato_data.vocabulary import ACTION_POSITION, Modality
 
 Ints = npt.NDArray[Any]
@@ -21,21 +22,33 @@ Ints = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Key:
-    """One key of the layout, or neighbouring texts, whose border cannot be told.
+    """One key of the layout, or neighbours of one modality, whose border cannot be told.
 
     Attributes:
       name: path without `steps/`.
       is_action: its role.
       modality: one of `Modality`.
       tokens: in one timestep; None where only the data tells.
-      images: in one timestep.
+      images: in one timestep; None where only the data tells, or there are none.
+      entry: of the layout, which says how its values are decoded; None for neighbours.
     """
 
     name: str
     is_action: bool
     modality: int
     tokens: int | None = None
-    images: int = 1
+    images: int | None = None
+    entry: Mapping[str, Any] | None = field(default=None, compare=False)
+
+    @property
+    def has_borders(self) -> bool:
+        """Whether its tokens can be told from those of neighbours of its modality."""
+        return self.tokens is not None or self.images is not None
+
+    @property
+    def may_be_empty(self) -> bool:
+        """Whether a timestep may have no token of it."""
+        return not self.tokens and not self.images
 
 
 @dataclass(frozen=True)
@@ -46,6 +59,7 @@ class Span:
       key: None where it cannot be told which.
       modality: of the tokens.
       is_cut: whether tokens of the key lie, or may lie, outside the window.
+      skipped: how many of a key of known size lie before `start`.
     """
 
     key: Key | None
@@ -54,6 +68,7 @@ class Span:
     start: int
     stop: int
     is_cut: bool = False
+    skipped: int = 0
 
 
 @dataclass(frozen=True)
@@ -76,39 +91,44 @@ class Timestep:
 
 def keys_of(layout: Sequence[Mapping[str, Any]]) -> tuple[Key, ...]:
     """The keys of a layout as the manifest stores it."""
-    keys: list[Key] = []
-    for entry in layout:
-        key = Key(
+    keys = [
+        Key(
             entry["key"].removeprefix("steps/"),
             entry["role"] == "action",
             Modality.NAMES.index(entry["modality"]),
             entry["tokens"],
-            prod(entry["shape"][:-3]) if entry["modality"] == "image" else 1,
+            known_size(tuple(entry["shape"][:-3])) if entry["modality"] == "image" else None,
+            entry,
         )
-        last = keys[-1] if keys else None
-        kind = (key.modality, key.is_action)
-        if last and key.modality == Modality.TEXT and kind == (last.modality, last.is_action):
-            keys[-1] = Key(f"{last.name} + {key.name}", key.is_action, key.modality)
-        else:
-            keys.append(key)
-    return tuple(keys)
+        for entry in layout
+    ]
+    told: list[Key] = []
+    for (is_action, modality), run in groupby(keys, lambda key: (key.is_action, key.modality)):
+        together = list(run)
+        if len(together) > 1 and not all(key.has_borders for key in together):
+            name = " + ".join(key.name for key in together)
+            together = [Key(name, is_action, modality)]
+        told += together
+    return tuple(told)
 
 
 def timesteps(
-    record: Mapping[str, Any], start: int, stop: int, keys: Sequence[Key]
+    record: Mapping[str, Any], start: int, stop: int, keys: Sequence[Key], text_once: bool = False
 ) -> list[Timestep]:
     """The timesteps of the part [start, stop) of a sequence, its prompt or its window.
 
     Args:
       record: one sequence by field name.
       keys: of the layout of its data set.
+      text_once: whether only the first timestep has the texts of the observation.
     """
     if start >= stop:
         return []
     numbers = record["timestep"][start:stop]
     borders = [start, *(np.flatnonzero(np.diff(numbers)) + start + 1).tolist(), stop]
+    later = [x for x in keys if x.is_action or x.modality != Modality.TEXT] if text_once else keys
     return [
-        _timestep(record, first, last, keys, is_last=last == stop)
+        _timestep(record, first, last, keys if first == start else later, is_last=last == stop)
         for first, last in pairwise(borders)
     ]
 
@@ -211,7 +231,7 @@ class _Reader:
         for key in keys:
             if at == stop and not has_end:
                 break
-            size = key.tokens
+            size, skipped = key.tokens, skip
             if size is None:
                 if skip:
                     return None
@@ -224,9 +244,9 @@ class _Reader:
                 last = min(stop, at + size - skip)
                 cut = bool(skip) or last - at < size
                 skip = 0
-            spans.append(Span(key, key.modality, key.is_action, at, last, cut))
+            spans.append(Span(key, key.modality, key.is_action, at, last, cut, skipped))
             at = last
-        return spans if at == stop and self._fits(spans) else None
+        return spans if at == stop and self._fits(spans) and _is_told(keys, spans) else None
 
     def _backward(
         self, keys: Sequence[Key], start: int, stop: int, missing: int | None
@@ -236,7 +256,7 @@ class _Reader:
         for place in range(len(keys) - 1, -1, -1):
             if at == start:
                 break
-            key = keys[place]
+            key, skipped = keys[place], 0
             if key.tokens is None:
                 first = self._run_start(key, start, at)
                 before = [other.tokens for other in keys[:place]]
@@ -244,11 +264,13 @@ class _Reader:
                 cut = first == start and known != missing
             else:
                 first = max(start, at - key.tokens)
-                cut = at - first < key.tokens
-            spans.append(Span(key, key.modality, key.is_action, first, at, cut))
+                skipped = key.tokens - (at - first)
+                cut = skipped > 0
+            spans.append(Span(key, key.modality, key.is_action, first, at, cut, skipped))
             at = first
+        told = _is_told(keys[::-1], spans)
         spans.reverse()
-        return spans if at == start and self._fits(spans) else None
+        return spans if at == start and self._fits(spans) and told else None
 
     def _run_end(self, key: Key, at: int, stop: int) -> int:
         """Where the tokens of a key of unknown size end, counted from its first."""
@@ -256,7 +278,7 @@ class _Reader:
         end = at + int(others[0]) if len(others) else stop
         if key.modality == Modality.IMAGE:
             starts = np.flatnonzero(self._image_starts[at:end])
-            if len(starts) > key.images:
+            if key.images is not None and len(starts) > key.images:
                 return at + int(starts[key.images])
         return end
 
@@ -265,7 +287,7 @@ class _Reader:
         first = start + int(others[-1]) + 1 if len(others) else start
         if key.modality == Modality.IMAGE:
             starts = np.flatnonzero(self._image_starts[first:at])
-            if len(starts) >= key.images:
+            if key.images is not None and len(starts) >= key.images:
                 return first + int(starts[-key.images])
         return first
 
@@ -282,3 +304,27 @@ class _Reader:
             spans.append(Span(None, modality, is_action, at, at + count, True))
             at += count
         return spans
+
+
+def _is_told(keys: Sequence[Key], spans: Sequence[Span]) -> bool:
+    """Whether no key of unknown size can have been given tokens of one that is read after it.
+
+    It takes all tokens of its modality that follow. Between two keys of one modality there may be
+    others that are empty, such as an empty text: then nobody knows where the first one ends.
+
+    Args:
+      keys: in the order in which they were read.
+      spans: what they were given; keys that no token was left for are not among them.
+    """
+    given = {span.key: span.stop - span.start for span in spans}
+    for place, key in enumerate(keys):
+        if key.tokens is not None or not given.get(key):
+            continue
+        for other in keys[place + 1 :]:
+            if given.get(other):
+                break
+            if other.modality == key.modality:
+                return False
+            if not other.may_be_empty:
+                break
+    return True

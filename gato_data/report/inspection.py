@@ -6,18 +6,21 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from gato_data.errors import UsageError
 from gato_data.loading.directory import Build, ShardEntry, open_build
 from gato_data.loading.shards import Shards
+from gato_data.records.manifest import texts_once
 from gato_data.report.fields import Span, Timestep, keys_of, timesteps
 from gato_data.report.text_page import bar, escape, flow, mask, quote, row, shorten, thumbnail
 from gato_data.sequencing import draws
+from gato_data.sequencing.ranges import decode_values
 from gato_data.storage import files
 from gato_data.tokenizers import continuous, discrete
 from gato_data.tokenizers.image import unpatchify
 from gato_data.tokenizers.text import TextTokenizer
-from gato_data.vocabulary import PATCH_SIDE, Modality
+from gato_data.vocabulary import ACTION_POSITION, PATCH_SIDE, Modality
 
 # Tasks that an error message lists.
 _LISTED = 10
@@ -125,6 +128,7 @@ class _Writer:
         self._keys = {
             name: keys_of(found["layout"]) for name, found in build.manifest["datasets"].items()
         }
+        self._texts_once = texts_once(build.manifest)
         model = build.manifest["vocabulary"]["text_model"]
         path = files.join(build.directory, model["file"]) if model else ""
         self._text = TextTokenizer.load(path) if model else None
@@ -132,11 +136,12 @@ class _Writer:
     def page(self, record: Mapping[str, Any], entry: ShardEntry, place: int) -> str:
         keys = self._keys.get(record["dataset"], ())
         prompt, length = record["prompt_length"], record["length"]
+        once = record["dataset"] in self._texts_once
         parts = {
-            "PROMPT": timesteps(record, 0, prompt, keys),
-            "WINDOW": timesteps(record, prompt, length, keys),
+            "PROMPT": timesteps(record, 0, prompt, keys, once),
+            "WINDOW": timesteps(record, prompt, length, keys, once),
         }
-        lines = list(_header(record, entry, place, parts))
+        lines = list(_header(record, entry, place, parts, once))
         for name, found in parts.items():
             if found:
                 tokens = found[-1].stop - found[0].start
@@ -182,8 +187,15 @@ class _Writer:
         if span.modality == Modality.IMAGE:
             return self._images(record, span)
         if span.modality == Modality.CONTINUOUS:
-            values = continuous.decode(tokens, companded=not span.is_action)
-            return [flow(f"{value:.4g}" for value in values.tolist())]
+            entry = span.key.entry if span.key else None
+            if entry:
+                values = decode_values(tokens, entry, skip=span.skipped)
+            else:
+                values = continuous.decode(tokens, companded=not span.is_action)
+            cells = [flow(f"{value:.4g}" for value in values.tolist())]
+            if span.is_action and not entry:
+                cells.append("between -1 and 1: whose range it is cannot be told at this edge")
+            return cells
         # In the paper's id map a discrete value is its id.
         if span.modality == Modality.DISCRETE and self._discrete_start:
             return [flow(map(str, discrete.decode(tokens, self._discrete_start).tolist()))]
@@ -232,9 +244,12 @@ def _header(
     entry: ShardEntry,
     place: int,
     parts: Mapping[str, Sequence[Timestep]],
+    text_once: bool,
 ) -> Iterator[str]:
     prompt, length, size = record["prompt_length"], record["length"], len(record["tokens"])
     targets = int(record["loss_mask"].sum())
+    observed = (record["modality"] == Modality.TEXT) & (record["local_position"] != ACTION_POSITION)
+    leads = observed if text_once else np.zeros_like(observed)
     agent = quote(record["agent"]) if record["agent"] else "–"
     yield shorten(escape(record["sequence_id"]), 1, 98)
 
@@ -245,10 +260,10 @@ def _header(
     yield line("record", f"{place} of {entry.file}")
     yield line("task", f"{quote(record['task'])}, agent {agent}")
     yield line("episode", quote(record["episode_id"]))
-    yield line("window", _range(record["window_start"], length - prompt, parts["WINDOW"]))
+    yield line("window", _range(record["window_start"], leads[prompt:length], parts["WINDOW"]))
     if prompt:
         yield line("prompt", f"from episode {quote(record['prompt_episode_id'])}")
-        yield line("", _range(record["prompt_start"], prompt, parts["PROMPT"]))
+        yield line("", _range(record["prompt_start"], leads[:prompt], parts["PROMPT"]))
     else:
         yield line("prompt", "none")
     yield line(
@@ -259,8 +274,12 @@ def _header(
     yield f"  {'map':9} {bar(prompt, length, size)}  P prompt, W window, · padding"
 
 
-def _range(start: int, tokens: int, found: Sequence[Timestep]) -> str:
-    return f"tokens {start} to {start + tokens - 1} of its episode, {_numbers(found)}"
+def _range(start: int, leads: npt.NDArray[np.bool_], found: Sequence[Timestep]) -> str:
+    """Where a part lies; `leads` are those of its tokens that the episode's stream has not."""
+    texts = int(leads.sum())
+    more = f" and {texts} of its text" if texts else ""
+    stop = start + len(leads) - texts - 1
+    return f"tokens {start} to {stop} of its episode{more}, {_numbers(found)}"
 
 
 def _numbers(found: Sequence[Timestep]) -> str:

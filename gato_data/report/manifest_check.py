@@ -79,7 +79,7 @@ def derived_manifest(
         problems += wrong
     try:
         expected = describe_build(job, plan, sidecars, quarantined, None)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise MissingPlanError(
             f"{PLAN_FILE} or a file of _units/ is damaged ({error!r:.100})."
         ) from None

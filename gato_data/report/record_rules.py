@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gato_data.records.manifest import texts_once
 from gato_data.sequencing.sequences import TokenSequences
 from gato_data.tokenizers.image import POSITIONS
 from gato_data.vocabulary import ACTION_POSITION, NO_POSITION, Modality
@@ -23,6 +24,7 @@ class RecordRules:
       length: L.
       token_dtype: of `tokens`.
       first, stop: int64 [6]; the ids of each modality lie in [first, stop).
+      text_once: whether only the first timestep of a prompt or window has observed texts.
     """
 
     dataset: str
@@ -30,6 +32,7 @@ class RecordRules:
     token_dtype: np.dtype[Any]
     first: npt.NDArray[np.int64]
     stop: npt.NDArray[np.int64]
+    text_once: bool = False
 
     @classmethod
     def of(cls, manifest: dict[str, Any], dataset: str) -> "RecordRules":
@@ -46,6 +49,7 @@ class RecordRules:
             np.dtype(vocabulary["dtype"]),
             first,
             stop,
+            dataset in texts_once(manifest),
         )
 
     def faults(self, batch: TokenSequences) -> Iterator[Fault]:
@@ -65,6 +69,8 @@ class RecordRules:
             )
             return
         yield from self._tokens(batch)
+        if self.text_once:
+            yield from _texts(batch)
         yield from _scalars(batch, self.length)
         yield from _patches(batch)
         for row, name in enumerate(batch.texts["dataset"]):
@@ -118,6 +124,20 @@ class RecordRules:
         yield from _first(
             (segment < -1) | (bare != (segment == -1)), lambda at: f"segment {segment[at]}"
         )
+
+
+def _texts(batch: TokenSequences) -> Iterator[Fault]:
+    """Texts of the observation in a timestep that is not the first of its prompt or window."""
+    modality, local = batch.fields["modality"], batch.fields["local_position"]
+    timestep = batch.fields["timestep"]
+    prompt = np.clip(batch.scalars["prompt_length"], 0, timestep.shape[1] - 1)[:, np.newaxis]
+    is_prompt = np.arange(timestep.shape[1]) < prompt
+    first = np.where(is_prompt, timestep[:, :1], np.take_along_axis(timestep, prompt, axis=1))
+    is_observed = (modality == Modality.TEXT) & (local != ACTION_POSITION)
+    yield from _first(
+        is_observed & (timestep != first),
+        lambda at: f"text in timestep {timestep[at]}, which is not the first of its window",
+    )
 
 
 def _first(broken: npt.NDArray[np.bool_], text: Any) -> Iterator[Fault]:

@@ -160,6 +160,9 @@ def _count(batch: TokenSequences, facts: ShardFacts) -> None:
         prompted=int(np.count_nonzero(prompts)),
         prompt_tokens=int(prompts.sum(dtype=np.int64)),
         target_tokens=int(batch.fields["loss_mask"].sum(dtype=np.int64)),
+        text_target_tokens=int(
+            batch.fields["loss_mask"][batch.fields["modality"] == Modality.TEXT].sum(dtype=np.int64)
+        ),
     )
     for task, used in zip(batch.texts["task"], lengths.tolist(), strict=True):
         facts.tasks[task].update(sequences=1, tokens=used, padding=size - used)
@@ -179,6 +182,14 @@ def mismatches(facts: ShardFacts, stated: dict[str, Any]) -> Iterator[str]:
         # Sums without anything to add may be left out.
         if "counts" in stated and stated["counts"].get(name, 0) != count:
             yield f"counts.{name} is {count}, stated is {stated['counts'].get(name, 0)}"
+    if "counts" in stated:
+        # Records do not tell how a prompt was drawn, but how many there are.
+        drawn = [stated["counts"].get(x, 0) for x in ("prompts_from_end", "prompts_uniform")]
+        if not all(isinstance(x, int) for x in drawn) or sum(drawn) != facts.counts["prompted"]:
+            yield (
+                f"{facts.counts['prompted']} prompts, stated are {drawn[0]} from the end and "
+                f"{drawn[1]} from a uniform start"
+            )
     if "tasks" in stated and stated["tasks"] != {
         task: dict(sums) for task, sums in facts.tasks.items()
     }:

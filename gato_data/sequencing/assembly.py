@@ -1,6 +1,6 @@
 """Assembly: prompt, window and padding become one sequence of L tokens."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -33,18 +33,35 @@ _TOKEN_BYTES = sum(dtype.itemsize for dtype in TOKEN_FIELDS.values())
 
 @dataclass(frozen=True)
 class Excerpt:
-    """The tokens [start, stop) of an episode."""
+    """The tokens [start, stop) of an episode.
+
+    Attributes:
+      head: fields of its first timestep where that has texts that the episode's token stream has
+        not; None where it is as in the stream.
+      lead: how many tokens these texts are.
+    """
 
     tokens: EpisodeTokens
     start: int
     stop: int
+    head: Mapping[str, npt.NDArray[Any]] | None = None
+    lead: int = 0
 
     def patches(self, name: str) -> npt.NDArray[np.uint8]:
         return self.tokens.patch_fields[name][self.tokens.patch_range(self.start, self.stop)]
 
     @property
     def length(self) -> int:
-        return self.stop - self.start
+        return self.stop - self.start + self.lead
+
+    def pieces(self) -> Iterator[tuple[Mapping[str, npt.NDArray[Any]], slice]]:
+        """What it is put together from: fields, and which of their tokens."""
+        start = self.start
+        if self.head is not None:
+            whole = len(self.head["tokens"])
+            yield self.head, slice(0, whole)
+            start += whole - self.lead
+        yield self.tokens.fields, self.tokens.token_range(start, self.stop)
 
     @cached_property
     def images(self) -> int:
@@ -101,11 +118,10 @@ def assemble(
     fields = {name: np.empty((count, length), dtype) for name, dtype in dtypes.items()}
     for row, sequence in enumerate(sequences):
         start = 0
-        for part in sequence.parts:
-            stop = start + part.length
-            source = part.tokens.token_range(part.start, part.stop)
-            for name, array in part.tokens.fields.items():
-                fields[name][row, start:stop] = array[source]
+        for source, where in (piece for part in sequence.parts for piece in part.pieces()):
+            stop = start + where.stop - where.start
+            for name, array in source.items():
+                fields[name][row, start:stop] = array[where]
             start = stop
         fields["segment"][row, :start] = 0
         if start < length:

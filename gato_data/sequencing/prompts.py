@@ -7,7 +7,7 @@ it. So the donor is uniform over the group, never the episode itself, and every 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from gato_data.sequencing import draws
 
@@ -17,17 +17,31 @@ DONOR_TRIES = 3
 
 @dataclass(frozen=True)
 class Prompt:
-    """A token range [start, stop) of the donor."""
+    """A token range [start, stop) of the donor.
+
+    Attributes:
+      from_end: whether it was drawn as the end of the donor, or at a uniform start; None if no
+        prompt was drawn. One that was drawn and found no room, or no usable donor, has no tokens.
+        It says how the range came about and is no part of it: equal ranges are equal prompts.
+      lead: text tokens of its first timestep that it holds besides.
+    """
 
     start: int
     stop: int
+    from_end: bool | None = field(default=None, compare=False)
+    lead: int = 0
 
     @property
     def length(self) -> int:
-        return self.stop - self.start
+        return self.stop - self.start + self.lead
 
 
 NO_PROMPT = Prompt(-1, -1)
+
+
+def nothing_lent(from_end: bool | None) -> Prompt:
+    """No prompt, though one was drawn."""
+    return replace(NO_PROMPT, from_end=from_end)
 
 
 def donors(

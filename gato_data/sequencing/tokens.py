@@ -6,10 +6,14 @@ row-major and image patches in raster order. Whole episodes are tokenised as arr
 
 A step is a row of parts: the observation keys, the separator, the action keys. Where every step
 has the same number of tokens, what does not depend on the values is worked out for one step and
-repeated; texts of different lengths make steps ragged, and then it is worked out for all.
+repeated; texts of different lengths and ragged columns make steps ragged, and then it is worked
+out for all.
+
+Where texts of the observation stand only in the first timestep of a window, the token stream is
+that of steps without them, and `head` gives the first timestep of a window as a whole.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -19,11 +23,13 @@ import numpy as np
 import numpy.typing as npt
 
 from gato_data.errors import ContentError
+from gato_data.sequencing import ranges
+from gato_data.sequencing.columns import Counts, Ragged, part_numbers
 from gato_data.sequencing.episode import Episode, Field, StepLayout
-from gato_data.sequencing.sequences import PATCH_BYTES
+from gato_data.sequencing.patches import ImageKey, patch_fields
+from gato_data.sequencing.text_ids import encode_texts
 from gato_data.sequencing.windows import Steps
-from gato_data.storage.example import BytesColumn
-from gato_data.tokenizers import continuous, discrete, image
+from gato_data.tokenizers import continuous, discrete
 from gato_data.tokenizers.text import TextTokenizer
 from gato_data.vocabulary import (
     ACTION_POSITION,
@@ -35,9 +41,6 @@ from gato_data.vocabulary import (
     Modality,
     Vocabulary,
 )
-
-# Pixels decoded at once: 64 MB of RGB, about a second of video at 720p.
-_CHUNK_PIXELS = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -70,23 +73,6 @@ class EpisodeTokens:
         return slice(start - self.offset, stop - self.offset)
 
 
-@dataclass(frozen=True)
-class _TextIds:
-    """Ids of the texts of one key: those of the distinct texts, and which one each step has."""
-
-    distinct: Sequence[npt.NDArray[np.int32]]
-    which: npt.NDArray[np.int64]  # [T, texts per step]
-
-    @cached_property
-    def counts(self) -> npt.NDArray[np.int64]:
-        lengths = np.array([len(ids) for ids in self.distinct], dtype=np.int64)
-        return lengths[self.which].sum(axis=1)  # [T]
-
-    def flat(self, first: int, last: int) -> npt.NDArray[np.int32]:
-        parts = [self.distinct[text] for text in self.which[first:last].ravel().tolist()]
-        return np.concatenate(parts) if parts else np.empty(0, np.int32)
-
-
 class TokenisedEpisode:
     """An episode seen as tokens: sizes at once, the tokens of any steps when asked for.
 
@@ -107,17 +93,26 @@ class TokenisedEpisode:
           ContentError: a text is not UTF-8, an image header is damaged, or a step has more than
             512 observation tokens.
         """
+        # With its texts, every timestep may be the first of a window.
+        self._first = (
+            TokenisedEpisode(episode, layout.first, vocabulary, text_tokenizer)
+            if layout.stream.fields != layout.fields
+            else None
+        )
+        layout = layout.stream
         self.episode = episode
         self.layout = layout
         self.vocabulary = vocabulary
         self._parts: tuple[Field | None, ...] = (*layout.observation, None, *layout.action)
         self._texts = {
-            field.path: _encode_texts(episode, field, text_tokenizer)
+            field.path: encode_texts(
+                field.path, episode.columns[field.path], episode.steps, text_tokenizer
+            )
             for field in layout.fields
             if field.modality == Modality.TEXT
         }
-        self._grids = {
-            field.path: _grid(episode, field)
+        self._images = {
+            field.path: ImageKey.measure(field, episode.frames(field))
             for field in layout.fields
             if field.modality == Modality.IMAGE
         }
@@ -130,9 +125,13 @@ class TokenisedEpisode:
         if part is None:
             return np.array([1])
         if part.modality == Modality.TEXT:
-            counts = self._texts[part.path].counts
-            return counts[:1] if (counts == counts[0]).all() else counts
-        return np.array([part.per_step * prod(self._grids.get(part.path, ()))])
+            return _alike(self._texts[part.path].tokens(self.episode.steps))
+        if part.modality == Modality.IMAGE:
+            return _alike(self._images[part.path].tokens)
+        column = self.episode.columns[part.path]
+        if isinstance(column, Ragged):
+            return _alike(column.counts.each)
+        return np.array([prod(self.episode.numbers(part.path).shape[1:])])
 
     @property
     def _is_ragged(self) -> bool:
@@ -149,17 +148,31 @@ class TokenisedEpisode:
         starts = np.zeros(self.episode.steps + 1, np.int64)
         sizes = self._counts.sum(axis=1)
         np.cumsum(np.broadcast_to(sizes, self.episode.steps), out=starts[1:])
-        return Steps(starts)
+        if self._first is None:
+            return Steps(starts)
+        return Steps(starts, np.diff(self._first.steps.starts) - np.diff(starts))
+
+    def count(self, is_counted: Callable[[Field], bool]) -> int:
+        """Tokens of some keys in the stream of the whole episode."""
+        parts = [part is not None and is_counted(part) for part in self._parts]
+        repeats = 1 if self._is_ragged else self.episode.steps
+        return int(self._counts[:, parts].sum()) * repeats
 
     @property
     def image_tokens(self) -> int:
         """Image tokens of the whole episode."""
-        per_step = sum(
-            field.per_step * prod(self._grids[field.path])
-            for field in self.layout.fields
-            if field.modality == Modality.IMAGE
-        )
-        return per_step * self.episode.steps
+        return self.count(lambda field: field.modality == Modality.IMAGE)
+
+    def head(self, start: int) -> Mapping[str, npt.NDArray[Any]] | None:
+        """The fields of the timestep at `start` as the first of a window, with its texts.
+
+        None where every timestep has them. Images are not decoded: their patches are those of
+        the stream.
+        """
+        if self._first is None:
+            return None
+        step, _ = self.steps.range_of(start, start + 1)
+        return self._first._fields(step, step + 1)
 
     def tokens(self, start: int = 0, stop: int | None = None) -> EpisodeTokens:
         """The tokens of all steps that hold the token range [start, stop).
@@ -170,6 +183,12 @@ class TokenisedEpisode:
         """
         stop = self.steps.tokens if stop is None else stop
         first, last = self.steps.range_of(start, stop)
+        fields = self._fields(first, last)
+        patches = patch_fields(list(self._images.values()), first, last)
+        return EpisodeTokens(int(self.steps.starts[first]), fields, patches)
+
+    def _fields(self, first: int, last: int) -> dict[str, npt.NDArray[Any]]:
+        """The fields of the tokens of the steps [first, last)."""
         if self._is_ragged:
             counts = self._counts[first:last]
             fields = _marks(self._parts, counts)
@@ -179,7 +198,7 @@ class TokenisedEpisode:
         sizes = np.diff(self.steps.starts[first : last + 1])
         fields["timestep"] = np.repeat(np.arange(first, last, dtype=np.int32), sizes)
         fields["tokens"] = self._ids(first, last, counts)
-        return EpisodeTokens(int(self.steps.starts[first]), fields, self._patches(first, last))
+        return fields
 
     def check(self, field: Field) -> None:
         """Raises the error of the first value of a number key that has no token.
@@ -193,7 +212,7 @@ class TokenisedEpisode:
         """Token ids of the steps [first, last), of which `counts` are the parts' sizes."""
         steps = last - first
         if self._is_ragged:
-            numbers = _part_numbers(counts)
+            numbers = part_numbers(counts)
             ids = np.empty(len(numbers), self.vocabulary.dtype)
             for number, part in enumerate(self._parts):
                 values = self._values(part, first, last)
@@ -217,46 +236,29 @@ class TokenisedEpisode:
         return self._numbers(part, first, last)
 
     def _numbers(self, field: Field, first: int, last: int) -> npt.NDArray[Any]:
-        """Ids of the values of a number key: [t, n]."""
-        column = self.episode.columns[field.path]
-        assert isinstance(column, np.ndarray)
-        values = column[first:last].reshape(last - first, -1)
+        """Ids of the values of a number key: [t, n], or [n] of ragged steps."""
+        column, numbers = self.episode.columns[field.path], self.episode.numbers(field.path)
+        if isinstance(column, Ragged):
+            values = numbers[column.counts.range_of(first, last)]
+        else:
+            values = numbers[first:last].reshape(last - first, -1)
         try:
             if field.modality == Modality.CONTINUOUS:
                 out = np.empty(values.shape, self.vocabulary.dtype)
+                if field.value_range:
+                    values = ranges.scale(values, field.value_range)
                 return continuous.encode(values, compand=not field.is_action, out=out)
             # Offsets reach beyond int32, the type of the ids of `discrete`.
             ids = discrete.encode(values).astype(self.vocabulary.dtype)
             return ids + self.vocabulary.dtype.type(self.vocabulary.discrete_offset)
         except ValueError as error:
-            raise ContentError(_name_step(field, values, first, error)) from None
+            each = column.counts if isinstance(column, Ragged) else Counts.uniform(values.shape[1])
+            raise ContentError(_name_step(field, values.ravel(), each, first, error)) from None
 
-    def _patches(self, first: int, last: int) -> dict[str, npt.NDArray[np.uint8]]:
-        """Pixels and intervals of all images of the steps, in token order."""
-        images = [f for f in self.layout.fields if f.modality == Modality.IMAGE]
-        steps = last - first
-        pixels, rows, columns = [], [], []
-        for field in images:
-            grid = self._grids[field.path]
-            frames = _frames(self.episode, field, first, last)
-            patches = image.patchify(frames).reshape(steps, -1, PATCH_BYTES)
-            row_ends, column_ends = image.patch_intervals(*grid)
-            pixels.append(patches)
-            rows.append(np.tile(row_ends, (field.per_step, 1)))
-            columns.append(np.tile(column_ends, (field.per_step, 1)))
-        if not images:
-            nothing = np.empty((0, 2), np.uint8)
-            return {
-                "patches": np.empty((0, PATCH_BYTES), np.uint8),
-                "patch_rows": nothing,
-                "patch_columns": nothing,
-            }
-        merged = pixels[0] if len(pixels) == 1 else np.concatenate(pixels, axis=1)
-        return {
-            "patches": merged.reshape(-1, PATCH_BYTES),
-            "patch_rows": np.tile(np.concatenate(rows), (steps, 1)),
-            "patch_columns": np.tile(np.concatenate(columns), (steps, 1)),
-        }
+
+def _alike(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """[T] as [1] where all steps have the same."""
+    return counts[:1] if (counts == counts[0]).all() else counts
 
 
 def _stack(columns: Sequence[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
@@ -264,22 +266,15 @@ def _stack(columns: Sequence[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
     return np.stack(np.broadcast_arrays(*columns), axis=1)
 
 
-def _part_numbers(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
-    """Which part each token belongs to, for steps with `counts` [t, parts] tokens."""
-    steps, parts = counts.shape
-    return np.repeat(np.tile(np.arange(parts), steps), counts.ravel())
-
-
 def _marks(
     parts: Sequence[Field | None], counts: npt.NDArray[np.int64]
 ) -> dict[str, npt.NDArray[Any]]:
     """Modality, loss mask and local position of the tokens of steps; None is the separator."""
-    numbers = _part_numbers(counts)
+    numbers = part_numbers(counts)
     sizes = counts.sum(axis=1)
     within = np.arange(len(numbers)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     modality = [Modality.SEPARATOR if part is None else part.modality for part in parts]
-    # "either from text or from the logged action of an agent" (paper, section 2.3)
-    is_target = [part and (part.is_action or part.modality == Modality.TEXT) for part in parts]
+    is_target = [part is not None and part.is_target for part in parts]
     separator = list(parts).index(None)
     position = np.where(numbers < separator, within, ACTION_POSITION)
     position[numbers == separator] = NO_POSITION
@@ -288,46 +283,6 @@ def _marks(
         "loss_mask": np.array(is_target, np.bool_).astype(np.uint8)[numbers],
         "local_position": position.astype(np.int16),
     }
-
-
-def _encode_texts(episode: Episode, field: Field, tokenizer: TextTokenizer | None) -> _TextIds:
-    column = episode.columns[field.path]
-    assert isinstance(column, BytesColumn)
-    assert tokenizer is not None
-    distinct: dict[bytes, int] = {}
-    which = [distinct.setdefault(text, len(distinct)) for text in column]
-    texts = []
-    for text, number in distinct.items():
-        try:
-            texts.append(text.decode())
-        except UnicodeDecodeError:
-            step = which.index(number) // field.per_step
-            raise ContentError(f"{field.path} at step {step}: the text is not UTF-8") from None
-    return _TextIds(
-        tokenizer.encode_many(texts), np.array(which, np.int64).reshape(episode.steps, -1)
-    )
-
-
-def _grid(episode: Episode, field: Field) -> tuple[int, int]:
-    column = episode.columns[field.path]
-    height, width = column.size  # type: ignore[union-attr, misc]
-    try:
-        return field.grid((int(height), int(width)))
-    except ValueError as error:
-        raise ContentError(f"{field.path}: {error}") from None
-
-
-def _frames(episode: Episode, field: Field, first: int, last: int) -> npt.NDArray[np.uint8]:
-    """uint8 [n, H, W, 3] with whole patches."""
-    column = episode.columns[field.path]
-    height, width = column.size  # type: ignore[union-attr, misc]
-    # Large frames are fitted a few at a time: only what is kept may grow with the episode.
-    chunk = max(1, _CHUNK_PIXELS // max(1, height * width * field.per_step))
-    parts = []
-    for start in range(first, last, chunk):
-        frames = column.frames(start, min(start + chunk, last))  # type: ignore[union-attr]
-        parts.append(image.fit(frames, field.image_size, field.image_fit))
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _check_observation_length(fields: Sequence[Field], counts: npt.NDArray[np.int64]) -> None:
@@ -341,8 +296,10 @@ def _check_observation_length(fields: Sequence[Field], counts: npt.NDArray[np.in
             )
 
 
-def _name_step(field: Field, values: npt.NDArray[Any], first: int, error: ValueError) -> str:
-    """Which step holds the value that has no token."""
+def _name_step(
+    field: Field, values: npt.NDArray[Any], counts: Counts, first: int, error: ValueError
+) -> str:
+    """Which step holds the value that has no token, of the values [n] from the step `first` on."""
     if field.modality == Modality.CONTINUOUS:
         bad = ~np.isfinite(values)
         rule = "is not finite"
@@ -351,6 +308,6 @@ def _name_step(field: Field, values: npt.NDArray[Any], first: int, error: ValueE
         rule = f"lies outside [0, {DISCRETE_SIZE})"
     if not bad.any():
         return f"{field.path}: {error}"
-    step = int(np.flatnonzero(bad.any(axis=1))[0])
-    value = values[step][bad[step]][0]
-    return f"{field.path} at step {first + step}: the value {value} {rule}"
+    place = int(bad.argmax())
+    step = counts.step_of(counts.range_of(0, first).stop + place)
+    return f"{field.path} at step {step}: the value {values[place]} {rule}"

@@ -7,17 +7,22 @@ advances by the tokens really used.
 
 Windows of an episode that has enough tokens are full: a start that would leave the episode is
 clamped to it, and windows overlap at the edges instead of being padded.
+
+Where texts stand only in the first timestep of a window, the token stream that starts and stops
+count in has no such texts: a window holds those of its first timestep besides (`lead`), and takes
+so much less of the stream. Its first timestep is always whole.
 """
 
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from gato_data.sequencing import draws
-from gato_data.sequencing.prompts import NO_PROMPT, Prompt
+from gato_data.sequencing.prompts import NO_PROMPT, Prompt, nothing_lent
 
 # Columns of the numbers drawn for each window.
 _IS_PROMPTED, _FROM_END, _PROMPT_START, _WINDOW_START = range(4)
@@ -26,22 +31,38 @@ _DRAWS = 4
 
 @dataclass(frozen=True)
 class Steps:
-    """Where the timesteps of an episode begin, in tokens.
+    """Where the timesteps of an episode begin in its token stream.
 
     Attributes:
       starts: int64 [T + 1], ascending from 0; the last entry is the number of tokens.
+      leads: int64 [T], the text tokens of each timestep that are not in the stream, because they
+        stand only where a window begins; None where there are none. Such windows are aligned.
     """
 
     starts: npt.NDArray[np.int64]
+    leads: npt.NDArray[np.int64] | None = None
 
     @classmethod
-    def uniform(cls, steps: int, tokens: int) -> "Steps":
-        """Steps of equal size; exact when all have the same number of tokens."""
-        return cls(np.arange(steps + 1, dtype=np.int64) * tokens // max(steps, 1))
+    def uniform(cls, steps: int, tokens: int, lead_tokens: int | None = None) -> "Steps":
+        """Steps of equal size; exact when all have the same number of tokens.
+
+        `lead_tokens` are those of all leads, None where there are none. Leads are rounded down
+        where sizes may be rounded up, so that no timestep with its lead becomes longer than the
+        longest of the episode.
+        """
+        starts = np.arange(steps + 1, dtype=np.int64) * tokens // max(steps, 1)
+        return cls(starts, None if lead_tokens is None else np.full(steps, lead_tokens // steps))
 
     @property
     def tokens(self) -> int:
+        """Of the stream."""
         return int(self.starts[-1])
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest timestep, its lead among them."""
+        sizes = np.diff(self.starts)
+        return int((sizes if self.leads is None else sizes + self.leads).max())
 
     def floor(self, token: int) -> int:
         """The last start of a timestep at or before `token`."""
@@ -51,17 +72,42 @@ class Steps:
         """The first start of a timestep at or after `token` (or the end of the episode)."""
         return int(self.starts[np.searchsorted(self.starts, token, side="left")])
 
+    def lead(self, start: int) -> int:
+        """Text tokens of the timestep at `start` that a window from there holds besides."""
+        if self.leads is None:
+            return 0
+        return int(self.leads[np.searchsorted(self.starts, start)])
+
+    def holds(self, start: int, room: int) -> bool:
+        """Whether the timestep at `start` is whole in `room` tokens."""
+        return self.ceil(start + 1) - start + self.lead(start) <= room
+
+    def first_to_end(self, room: int) -> int:
+        """The first timestep from which `room` tokens reach the end (or the end of the episode)."""
+        return int(self.starts[np.searchsorted(self._bounds, self.tokens - room, side="left")])
+
+    @cached_property
+    def _bounds(self) -> npt.NDArray[np.int64]:
+        """int64 [T], ascending: `room` tokens reach the end where it is `tokens - room` or more."""
+        if self.leads is None:
+            return self.starts[:-1]
+        return np.maximum.accumulate(self.starts[:-1] - self.leads)
+
     def draw_start(self, draw: float, room: int, aligned: bool) -> int:
         """A uniform start of a stretch of `room` tokens, by a `draw` in [0, 1).
 
         Aligned, it is one of the timesteps up to the first from which the end is reached, so that
         no token is out of reach; the stretch from that one may be shorter.
         """
-        last = max(0, self.tokens - room)
+        place = int(draw * self.legal_starts(room, aligned))
+        return int(self.starts[place]) if aligned else place
+
+    def legal_starts(self, room: int, aligned: bool) -> int:
+        """How many starts a stretch of `room` tokens may have; all are as likely."""
+        last = self.tokens - room
         if not aligned:
-            return int(draw * (last + 1))
-        choices = np.searchsorted(self.starts[:-2], last, side="left") + 1
-        return int(self.starts[int(draw * choices)])
+            return max(0, last) + 1
+        return int(np.searchsorted(self._bounds[:-1], last, side="left")) + 1
 
     def range_of(self, start: int, stop: int) -> tuple[int, int]:
         """The steps [first, last) that hold the tokens [start, stop)."""
@@ -77,12 +123,19 @@ class Window:
       number: position among the windows of its episode and pass.
       start, stop: token range in the episode.
       prompt: token range in the donor, or `NO_PROMPT`.
+      lead: text tokens of its first timestep that it holds besides.
     """
 
     number: int
     start: int
     stop: int
     prompt: Prompt
+    lead: int = 0
+
+    @property
+    def length(self) -> int:
+        """Tokens of the sequence, without its prompt."""
+        return self.stop - self.start + self.lead
 
 
 @dataclass(frozen=True)
@@ -135,7 +188,8 @@ def windows(
 
     Args:
       rule: see `WindowRule`.
-      steps: of the episode, with at least one token; no timestep is longer than `rule.length`.
+      steps: of the episode, with at least one token; no timestep, with its lead, is longer than
+        `rule.length`. Only aligned windows have leads.
       donor: gives the steps of the episode that lends prompts, or None if there is none. Called
         when the first prompt is drawn, so that no donor is read in vain.
       seed, dataset, episode_id, pass_number: what the draws depend on.
@@ -148,19 +202,23 @@ def windows(
         row = rows[number]
         if row[_IS_PROMPTED] >= rule.probability:
             return NO_PROMPT
+        from_end = bool(row[_FROM_END] < rule.from_end)
         lender = donor()
         if lender is None:
-            return NO_PROMPT
-        return choose_prompt(
-            rule, lender, bool(row[_FROM_END] < rule.from_end), float(row[_PROMPT_START])
-        )
+            return nothing_lent(from_end)
+        return choose_prompt(rule, lender, from_end, float(row[_PROMPT_START]))
 
     if rule.mode == "random":
         for number in range(rule.per_episode):
-            lent = prompt(number)
-            room = rule.length - lent.length
-            start = steps.draw_start(float(rows[number][_WINDOW_START]), room, rule.aligned)
-            yield Window(number, start, min(start + room, steps.tokens), lent)
+            lent, draw = prompt(number), float(rows[number][_WINDOW_START])
+            start = steps.draw_start(draw, rule.length - lent.length, rule.aligned)
+            if steps.leads is not None and not steps.holds(start, rule.length - lent.length):
+                # The text, and what it speaks of, come before a prompt.
+                lent = nothing_lent(lent.from_end)
+                start = steps.draw_start(draw, rule.length, rule.aligned)
+            lead = steps.lead(start)
+            room = rule.length - lent.length - lead
+            yield Window(number, start, min(start + room, steps.tokens), lent, lead)
     else:
         yield from _cover(rule, steps, phase, prompt)
 
@@ -172,18 +230,22 @@ def _cover(
     for number in itertools.count():
         lent = prompt(number)
         start = max(0, position)
-        if rule.aligned and steps.floor(start + rule.length - lent.length) == start:
+        if rule.aligned and not steps.holds(start, rule.length - lent.length):
             # The timestep does not fit beside the prompt, so that the walk would stand still.
-            lent = NO_PROMPT
-        room = rule.length - lent.length
+            lent = nothing_lent(lent.from_end)
+        lead = steps.lead(start)
+        # What is left for tokens of the stream.
+        room = rule.length - lent.length - lead
         if number == 0 and total > room:
             # One window is enough for a short episode; a phase would only repeat its tokens.
             position = -int(phase * room)
         if position + room >= total:
             start = max(0, total - room)
-            yield Window(number, steps.ceil(start) if rule.aligned else start, total, lent)
+            if rule.aligned:
+                start = steps.first_to_end(rule.length - lent.length)
+            yield Window(number, start, total, lent, steps.lead(start))
             return
-        yield Window(number, start, start + room, lent)
+        yield Window(number, start, start + room, lent, lead)
         # The next window begins where this one, had it not been clamped, would have ended.
         following = position + room
         if rule.aligned:
@@ -204,10 +266,12 @@ def choose_prompt(rule: WindowRule, donor: Steps, from_end: bool, draw: float) -
       from_end: whether to take its end.
       draw: in [0, 1), gives the uniform start.
     """
-    length = min(rule.prompt_length, donor.tokens)
+    length, end = rule.prompt_length, donor.tokens
     if not from_end:
         start = donor.draw_start(draw, length, rule.aligned)
-        return Prompt(start, min(start + length, donor.tokens))
-    start = donor.tokens - length
-    start = donor.ceil(start) if rule.aligned else start
-    return Prompt(start, donor.tokens) if start < donor.tokens else NO_PROMPT
+    else:
+        start = donor.first_to_end(length) if rule.aligned else max(0, end - length)
+    if start == end or (donor.leads is not None and not donor.holds(start, length)):
+        return nothing_lent(from_end)
+    lead = donor.lead(start)
+    return Prompt(start, min(start + length - lead, end), from_end, lead)

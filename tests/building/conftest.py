@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.building import wide_actions
 from tests.oracle import rlds_fixtures
 
 
@@ -23,3 +24,16 @@ def mixed(tmp_path_factory: pytest.TempPathFactory, mixed_episodes: list[dict]) 
     folder = tmp_path_factory.mktemp("mixed") / "1.0.0"
     features = rlds_fixtures.random_features()
     return Path(rlds_fixtures.write_rlds(folder, features, mixed_episodes, shards=3))
+
+
+@pytest.fixture(scope="session")
+def wide_episodes() -> list[dict]:  # type: ignore[type-arg]
+    return wide_actions.wide_episodes()
+
+
+@pytest.fixture(scope="session")
+def wide(tmp_path_factory: pytest.TempPathFactory, wide_episodes: list[dict]) -> Path:  # type: ignore[type-arg]
+    """RLDS episodes whose actions leave [-1, 1], in three files."""
+    folder = tmp_path_factory.mktemp("wide") / "1.0.0"
+    features = rlds_fixtures.random_features(None)
+    return Path(rlds_fixtures.write_rlds(folder, features, wide_episodes, shards=3))

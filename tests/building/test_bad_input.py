@@ -757,11 +757,11 @@ def test_frames_fitted_in_parts_are_the_same(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from gato_data.sequencing import tokens
+    from gato_data.sequencing import patches
 
     config["datasets"][0]["image_size"] = [16, 32]
     assert run(tmp_path / "whole", config, capsys)[0] == 0
-    monkeypatch.setattr(tokens, "_CHUNK_PIXELS", 2 * 32 * 48)
+    monkeypatch.setattr(patches, "_CHUNK_PIXELS", 2 * 32 * 48)
     assert run(tmp_path / "parts", config, capsys)[0] == 0
     whole, parts = (
         (tmp_path / name / "out/shards.parquet").read_bytes() for name in ("whole", "parts")

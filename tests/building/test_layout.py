@@ -57,6 +57,7 @@ def refusal(found: Leaves, sequence: SequenceConfig | None = None, **config: Any
     return message.removeprefix("data set 'toy': ")
 
 
+@pytest.mark.fidelity("not-tokens")
 def test_everything_under_observation_by_default() -> None:
     order = resolve(ROBOT)
     assert names(order.observation) == [
@@ -78,7 +79,7 @@ def test_everything_under_observation_by_default() -> None:
     assert order.action[0].shape == (7,)
 
 
-@pytest.mark.fidelity
+@pytest.mark.fidelity("key-order")
 def test_keys_are_ordered_component_by_component() -> None:
     """By code point: capitals first, 10 before 2; `a` before `a-b`, though not `a/` before `a-`."""
     paths = ["a-b", "a_b", "a/z", "a/B", "b", "B", "ä", "a/c/d", "x/10", "x/2"]
@@ -97,7 +98,7 @@ def test_keys_are_ordered_component_by_component() -> None:
     ]
 
 
-@pytest.mark.fidelity
+@pytest.mark.fidelity("key-order")
 def test_the_order_of_the_config_does_not_matter() -> None:
     paths = ("steps/observation/state", "steps/reward", "steps/observation/image")
     order = resolve(ROBOT, observation=paths)
@@ -105,6 +106,7 @@ def test_the_order_of_the_config_does_not_matter() -> None:
     assert resolve(ROBOT, observation=paths[::-1]) == order
 
 
+@pytest.mark.fidelity("key-order")
 def test_by_modality() -> None:
     """Reading (b) of the paper: text, images, tensors, and keys inside of each."""
     found = leaves(
@@ -121,7 +123,7 @@ def test_by_modality() -> None:
     assert [name[-1] for name in names(order.observation)] == ["c", "f", "b", "e", "a", "d", "g"]
 
 
-@pytest.mark.fidelity
+@pytest.mark.fidelity("key-order", "row-major")
 def test_nested_example_of_the_paper() -> None:
     """Observation {"b": …, "a": {"z", "y"}}, action {"g", "v"}, from features to ids."""
     golden = Path(__file__).parents[2] / "schemas/golden/steps.json"
@@ -152,6 +154,7 @@ def test_nested_example_of_the_paper() -> None:
     assert tokens.fields["tokens"].tolist() == case["ids"]
 
 
+@pytest.mark.fidelity("declared-kinds")
 @pytest.mark.parametrize(
     ("dtype", "modality"),
     [
@@ -171,6 +174,7 @@ def test_the_declared_type_gives_the_modality(dtype: str, modality: int) -> None
     assert resolve(found).observation[0].modality == modality
 
 
+@pytest.mark.fidelity("declared-kinds")
 def test_integers_may_be_continuous() -> None:
     order = resolve(ROBOT, modalities={"steps/observation/mode": "continuous"})
     assert order.observation[2].modality == Modality.CONTINUOUS
@@ -180,7 +184,8 @@ def test_strings_must_be_called_text() -> None:
     found = leaves(leaf("steps/action"), leaf("steps/observation/x", "string", 2))
     assert refusal(found) == (
         "steps/observation/x holds string values, and its feature does not say what they are. "
-        "Add `modalities: {steps/observation/x: text}`, or leave it out."
+        "If they are text, add `modalities: {steps/observation/x: text}`; else list the keys to "
+        "use under `observation` or `action`, without this one."
     )
     order = resolve(found, modalities={"steps/observation/x": "text"})
     assert order.observation[0].modality == Modality.TEXT
@@ -221,19 +226,91 @@ def test_fixed_sequences_come_first_in_the_shape() -> None:
 
 def test_a_key_that_no_step_has() -> None:
     message = refusal(ROBOT, observation=("steps/observation/stat",))
-    assert message.startswith("`observation` names steps/observation/stat, which no step has. Did")
-    assert "Did you mean steps/observation/state? Keys of the data set: steps/action, " in message
+    assert message.startswith("`observation` names steps/observation/stat, which no step has, nor ")
+    assert "an episode. Did you mean steps/observation/state? Its keys: steps/action, " in message
     message = refusal(ROBOT, action=("zzz",))
-    assert message.startswith("`action` names zzz, which no step has. Keys of the data set")
+    assert message.startswith("`action` names zzz, which no step has, nor an episode. Its keys")
     # A prefix of a name is no group.
-    assert "which no step has" in refusal(ROBOT, observation=("steps/observation/mis",))
+    message = refusal(ROBOT, observation=("steps/observation/mis",))
+    assert "which no step has, nor an episode" in message
 
 
-def test_a_key_of_the_episode() -> None:
-    message = refusal(ROBOT, observation=("episode_metadata/task",))
+def test_a_key_of_the_episode_is_observed_in_every_step() -> None:
+    paths = ("steps/observation/mode", "episode_metadata")
+    found = ROBOT | leaves(leaf("episode_metadata/deep/size", "float32", None))
+    order = resolve(found, observation=paths)
+    assert [field.path for field in order.observation] == [
+        "episode_metadata/deep/size",
+        "episode_metadata/task",
+        "steps/observation/mode",
+    ]
+    assert [field.tokens for field in order.observation] == [None, None, 1]
+
+
+def test_a_key_of_the_episode_is_no_action() -> None:
+    message = refusal(ROBOT, action=("episode_metadata/task",))
     assert message == (
-        "episode_metadata/task belongs to the episode, not to its steps, so no step has it."
+        "episode_metadata/task belongs to the episode, not to its steps, so it is no action."
     )
+
+
+def test_sizes_that_only_the_data_tells() -> None:
+    found = leaves(
+        leaf("steps/action", "int64", repeats=(None,)),
+        leaf("steps/observation/a", "float32", 3, repeats=(None,)),
+        leaf("steps/observation/b", "image", 16, 32, 3, repeats=(None,)),
+        leaf("steps/observation/c", "float32", optional=True),
+        leaf("steps/observation/d", "text", repeats=(2, None)),
+        leaf("steps/observation/e", "int64", 2),
+    )
+    order = resolve(found)
+    assert [field.tokens for field in order.fields] == [None, None, None, None, 2, None]
+    assert [field.shape for field in order.fields] == [
+        (None, 3),
+        (None, 16, 32, 3),
+        (None,),
+        (2, None),
+        (2,),
+        (None,),
+    ]
+    # Only a text needs a text model.
+    assert [field.path for field in order.texts] == ["steps/observation/d"]
+
+
+def test_tensors_of_bytes_may_be_images() -> None:
+    path = "steps/observation/x"
+    for shape in ((16, 32, 3), (16, 32, 1), (2, 16, 32, 4), (None, 16, 32, 3)):
+        found = leaves(leaf("steps/action"), leaf(path, "uint8", *shape))
+        order = resolve(found, modalities={path: "image"})
+        assert order.observation[0].modality == Modality.IMAGE
+        assert order.observation[0].tokens == (None if None in shape else 2 * (len(shape) - 2))
+    board = leaves(leaf("steps/action"), leaf(path, "uint8", 7, 7, 3))
+    assert resolve(board).observation[0].modality == Modality.DISCRETE
+    fitted = resolve(
+        leaves(leaf("steps/action"), leaf(path, "uint8", 84, 84, 3)),
+        modalities={path: "image"},
+        image_fit="center_crop",
+    )
+    assert fitted.observation[0].tokens == 25
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape"),
+    [
+        ("uint8", (16, 32)),
+        ("uint8", (16, 32, 2)),
+        ("uint8", (None, 32, 3)),
+        ("uint8", (16, 32, None)),
+        ("int32", (16, 32, 3)),
+    ],
+)
+def test_tensors_that_are_no_images(dtype: str, shape: tuple[int | None, ...]) -> None:
+    path = "steps/observation/x"
+    found = leaves(leaf("steps/action"), leaf(path, dtype, *shape))
+    message = refusal(found, modalities={path: "image"})
+    sides = ", ".join("?" if side is None else str(side) for side in shape)
+    assert f"its feature declares tensor of {dtype} [{sides}], which can only be disc" in message
+    assert message.endswith("[..., height, width, channels] with 1, 3 or 4 channels.")
 
 
 def test_keys_selected_twice() -> None:
@@ -265,6 +342,7 @@ def camera(height: int | None, width: int | None) -> Leaves:
     return leaves(leaf("steps/action"), image)
 
 
+@pytest.mark.fidelity("image-sides")
 def test_images_without_whole_patches() -> None:
     message = refusal(camera(64, 84))
     assert message.startswith("steps/observation/eye: ")
@@ -276,6 +354,7 @@ def test_images_without_whole_patches() -> None:
     assert resolve(camera(None, None)).observation[0].tokens is None
 
 
+@pytest.mark.fidelity("observation-limit")
 def test_more_observation_tokens_than_local_positions() -> None:
     found = camera(256, 512) | leaves(leaf("steps/observation/a", "float32"))
     assert resolve(camera(256, 512)).observation[0].tokens == 512
@@ -295,6 +374,8 @@ def test_a_sequence_shorter_than_a_timestep() -> None:
 def test_find_leaf() -> None:
     assert find_leaf("here", "task", "episode_metadata/task", ROBOT).path == "episode_metadata/task"
     assert find_leaf("here", "task", "steps/observation/mode", ROBOT).kind == TENSOR
+    maybe = leaves(leaf("episode_metadata/order", "int64", optional=True))
+    assert find_leaf("here", "task", "episode_metadata/order", maybe).optional
 
 
 @pytest.mark.parametrize(
@@ -303,10 +384,12 @@ def test_find_leaf() -> None:
         ("steps/observation", "here: `task: steps/observation` is a group of keys. Name one of"),
         ("steps/observation/state", "`task: steps/observation/state` is 4 values; it must be"),
         ("steps/observation/image", "`task: steps/observation/image` is an image; it must be"),
+        ("steps/words", "`task: steps/words` is a number of values; it must be"),
         ("episode_metadata/tasks", "Did you mean episode_metadata/task"),
     ],
 )
 def test_paths_that_are_no_single_value(path: str, message: str) -> None:
+    found = ROBOT | leaves(leaf("steps/words", "text", repeats=(None,)))
     with pytest.raises(UsageError) as caught:
-        find_leaf("here", "task", path, ROBOT)
+        find_leaf("here", "task", path, found)
     assert message in str(caught.value)

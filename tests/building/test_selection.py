@@ -125,15 +125,6 @@ def test_no_rewards_keep_everything_with_a_warning(
     assert manifest["tasks"][0]["expert"] is None
 
 
-def test_clipped_actions_are_named_with_their_range(tmp_path: Path, learning: Path) -> None:
-    config = _config(learning, filter="off")
-    config["datasets"][0]["action"] = ["steps/observation/arm/joints"]
-    config["datasets"][0]["observation"] = ["steps/observation/arm_mode"]
-    manifest = build(write_config(tmp_path, config), tmp_path / "out")
-    [warning] = [text for text in manifest["warnings"] if "clipped" in text]
-    assert "steps/observation/arm/joints" in warning
-
-
 def test_validation_share_is_by_episode_and_prompts_stay_inside(
     tmp_path: Path, learning: Path
 ) -> None:

@@ -37,6 +37,8 @@ def _episode(
     step_features = features["steps"].feature
     episode["steps"] = [_step(step_features, random) for _ in range(length)]
     for at, step in enumerate(episode["steps"]):
+        if "reward" in step:
+            step["reward"] = abs(step["reward"])
         step["is_first"], step["is_last"] = at == 0, at == length - 1
     if not has_last_action:
         for key in {"action", "reward", "discount"} & set(step_features):

@@ -83,7 +83,9 @@ def test_size() -> None:
 def _row(**values: Any) -> dict[str, Any]:
     row = {"dataset": "a_data_set_with_a_long_name", "task": "put the red carrot on the plate"}
     numbers = {"episodes": 1234567, "kept": 1234567, "sequences": 99_999_999, "tokens": 10**11}
-    return row | numbers | {"padding": 10**10, "expert": 12345.678, "threshold": -0.123456} | values
+    rule = {"rule": "expert_return", "estimator": "window", "top_k": None}
+    returns = {"padding": 10**10, "expert": 12345.678, "threshold": -0.123456}
+    return row | numbers | rule | returns | values
 
 
 def test_the_task_table_fits_100_columns() -> None:
@@ -98,6 +100,40 @@ def test_the_task_table_fits_100_columns() -> None:
     assert "–" in lines[2]
     assert [line.split()[-1] for line in (lines[1], lines[-1])] == ["7", "7"]
     assert "9.1 %" in lines[-1]
+    assert "rule" not in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("values", "name"),
+    [
+        ({"estimator": "top_mean"}, "top mean"),
+        ({"estimator": "given"}, "given"),
+        ({"rule": "relative_to_random"}, "random"),
+        ({"rule": "relative_to_random", "estimator": "given"}, "random"),
+        ({"rule": "successes_only"}, "success"),
+        ({"rule": "top_k", "top_k": 500}, "top 500"),
+        ({"rule": "off"}, "off"),
+        ({"estimator": None}, ""),
+    ],
+)
+def test_the_task_table_names_rules_other_than_the_papers(
+    values: dict[str, Any], name: str
+) -> None:
+    out = io.StringIO()
+    usual = {"episodes": 12345, "kept": 12345, "sequences": 123_456, "tokens": 10**9}
+    rows = [_row(**usual), _row(**usual, **values)]
+    Console(file=out, width=tables.WIDTH).print(tables.task_table(rows, {}))
+    lines = out.getvalue().splitlines()
+    assert max(map(len, lines)) <= 100
+    if not name:
+        assert "rule" not in lines[0]
+        return
+    start = lines[0].index("rule ")
+    assert lines[1][start : start + len(name)].strip() == ""
+    assert lines[2][start:].startswith(f"{name} ")
+    # Nothing of the numbers is cut.
+    numbers = "12345 12345 1.235e+04 -0.1235 123,456 1 G 90.9 %"
+    assert " ".join(lines[2].split()).endswith(f" {numbers}")
 
 
 @pytest.mark.parametrize(

@@ -33,8 +33,8 @@ plain/episode-005/0/1
                                             0.0005081 12.2 253.5
       –                         separator   33024
       action/gripper            discrete    2
-      action/velocity           continuous  32392 32465
-                                            -0.2334 -0.09082
+      action/velocity           continuous  32412 32473
+                                            -0.1943 -0.0752
       targets                               ········███
     … 1 more timestep
 
@@ -46,8 +46,8 @@ plain/episode-005/0/1
                                             0.01888 0.0003018 0.0907
       –                         separator   33024
       action/gripper            discrete    3
-      action/velocity           continuous  32310 32079
-                                            -0.3936 -0.8447
+      action/velocity           continuous  32344 32151
+                                            -0.3271 -0.7041
       targets                               ·····███
     … 6 more timesteps
 """

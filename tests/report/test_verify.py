@@ -150,6 +150,18 @@ def test_swapped_shards(build: Path) -> None:
         (lambda m: m.update(limit=4), "manifest.json: its checksum is wrong"),
         (lambda m: m["datasets"]["toy"].update(weight=2), "manifest.json: datasets.toy.weight is"),
         (lambda m: m["tasks"][0].update(expert=2), "manifest.json: tasks.0.expert is 2"),
+        (
+            lambda m: m["datasets"]["toy"]["statistics"]["prompts"].update(share=0.25),
+            "manifest.json: datasets.toy.statistics.prompts.share is 0.25; by plan",
+        ),
+        (
+            lambda m: m["statistics"]["token_share"].update(image=0.5),
+            "manifest.json: statistics.token_share.image is 0.5; by plan",
+        ),
+        (
+            lambda m: m["statistics"]["window_starts"].update(bins=[1] * 17),
+            "manifest.json: statistics.window_starts.bins.3 is 1; by plan and units it is 0.",
+        ),
         (lambda m: m["warnings"].append("x"), 'manifest.json: warnings is ["'),
         (lambda m: m.update(extra=1), "manifest.json: extra does not belong there."),
         (lambda m: m.pop("versions"), "manifest.json: the document is not as"),
@@ -170,6 +182,13 @@ def test_a_sidecar_that_disagrees(arrow: Path) -> None:
     edit(arrow / "_units/2.json", lambda sidecar: sidecar["counts"].update(tokens=1))
     found = problems(arrow)
     assert any("counts.tokens is " in text and "_units/2.json" in text for text in found)
+    edit(arrow / "_units/2.json", lambda sidecar: sidecar["counts"].update(prompts_uniform=99))
+    assert any(
+        "from the end and 99 from a uniform start in _units/2.json" in text
+        for text in problems(arrow)
+    )
+    edit(arrow / "_units/2.json", lambda sidecar: sidecar["counts"].update(prompts_uniform="x"))
+    assert any("from the end and x from" in text for text in problems(arrow))
     (arrow / "_units/2.json").unlink()
     assert "_units/2.json: missing." in problems(arrow)
 

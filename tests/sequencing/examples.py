@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gato_data.sequencing.columns import Counts, Ragged
 from gato_data.sequencing.episode import Column, Episode, Field, StepLayout
 from gato_data.sequencing.tokens import EpisodeTokens
 from gato_data.storage.example import BytesColumn
@@ -20,10 +21,18 @@ PATCH_FIELDS = ("patches", "patch_rows", "patch_columns")
 
 @dataclass(frozen=True)
 class ArrayFrames:
-    """Frames that are pixels already: uint8 [n, H, W, C], `per_step` of them a step."""
+    """Frames that are pixels already: uint8 [n, H, W, C].
+
+    Each step has `per_step` of them, or as many as `each` says.
+    """
 
     pixels: npt.NDArray[np.uint8]
     per_step: int = 1
+    each: tuple[int, ...] = ()
+
+    @property
+    def counts(self) -> Counts:
+        return Counts(np.array(self.each)) if self.each else Counts.uniform(self.per_step)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -31,7 +40,11 @@ class ArrayFrames:
         return height, width
 
     def frames(self, start: int, stop: int) -> npt.NDArray[np.uint8]:
-        return self.pixels[start * self.per_step : stop * self.per_step]
+        each = self.each or (self.per_step,) * stop
+        return self.pixels[sum(each[:start]) : sum(each[:stop])]
+
+    def check_sizes(self) -> None:
+        """They have one size."""
 
 
 def texts(*values: str) -> BytesColumn:
@@ -41,15 +54,27 @@ def texts(*values: str) -> BytesColumn:
     return BytesColumn(b"".join(encoded), np.cumsum(lengths) - lengths, lengths)
 
 
-def key(path: str, modality: int, *shape: int, action: bool = False, **more: Any) -> Field:
+def ragged(lists: Sequence[Sequence[float]], dtype: Any = None) -> Ragged:
+    """A column of lists of numbers, one for each step."""
+    flat = [value for values in lists for value in values]
+    return Ragged(np.array(flat, dtype), Counts(np.array([len(values) for values in lists])))
+
+
+def ragged_texts(lists: Sequence[Sequence[str]]) -> Ragged:
+    """A column of lists of texts."""
+    flat = [value for values in lists for value in values]
+    return Ragged(texts(*flat), Counts(np.array([len(values) for values in lists])))
+
+
+def key(path: str, modality: int, *shape: int | None, action: bool = False, **more: Any) -> Field:
     return Field(path, action, modality, shape, **more)
 
 
-def continuous(path: str, *shape: int, action: bool = False) -> Field:
+def continuous(path: str, *shape: int | None, action: bool = False) -> Field:
     return key(path, Modality.CONTINUOUS, *shape, action=action)
 
 
-def discrete(path: str, *shape: int, action: bool = False) -> Field:
+def discrete(path: str, *shape: int | None, action: bool = False) -> Field:
     return key(path, Modality.DISCRETE, *shape, action=action)
 
 
@@ -99,9 +124,8 @@ def _part_tokens(
     found: list[int] = []
     if part.modality == Modality.TEXT:
         assert text is not None
-        assert isinstance(column, BytesColumn)
-        for index in range(step * part.per_step, (step + 1) * part.per_step):
-            found += text.encode(column[index].decode()).tolist()
+        for value in _values_of_step(column, step, part.per_step):
+            found += text.encode(value.decode()).tolist()
     elif part.modality == Modality.IMAGE:
         assert isinstance(column, ArrayFrames)
         for frame in column.frames(step, step + 1):
@@ -111,13 +135,24 @@ def _part_tokens(
                 out["patch_columns"].append(list(columns))
                 found.append(rules.IMAGE)
     else:
-        assert isinstance(column, np.ndarray)
-        for value in rules.flattened(column[step]):
+        for value in _values_of_step(column, step, None):
             if part.modality == Modality.CONTINUOUS:
                 found.append(rules.continuous_id(float(value), compand=not part.is_action))
             else:
                 found.append(rules.discrete_id(int(value), offset))
     return found
+
+
+def _values_of_step(column: Column, step: int, per_step: int | None) -> list[Any]:
+    if isinstance(column, Ragged):
+        each = column.counts.each.tolist()
+        start = sum(each[:step])
+        return [column.values[index] for index in range(start, start + each[step])]
+    if isinstance(column, BytesColumn):
+        assert per_step is not None
+        return [column[index] for index in range(step * per_step, (step + 1) * per_step)]
+    assert isinstance(column, np.ndarray)
+    return list(rules.flattened(column[step]))
 
 
 def assert_same(found: EpisodeTokens, expected: Slow) -> None:

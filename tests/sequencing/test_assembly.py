@@ -53,6 +53,7 @@ def prompted(own: EpisodeTokens, lent: EpisodeTokens) -> PlannedSequence:
     return planned(Excerpt(own, 4 * 1 + 1, 4 * 2 + 3), prompt, 3, **texts)
 
 
+@pytest.mark.fidelity("padding", "timestep-index", "one-episode")
 def test_every_field(own: EpisodeTokens, lent: EpisodeTokens) -> None:
     batch = assemble([prompted(own, lent)], 14, Vocabulary(), prompt_loss=True)
     assert isinstance(batch, TokenSequences)
@@ -94,6 +95,7 @@ def test_every_field(own: EpisodeTokens, lent: EpisodeTokens) -> None:
     assert record["prompt_episode_id"] == "d"
 
 
+@pytest.mark.fidelity("prompt-loss")
 def test_without_prompt_loss_only_the_window_counts(
     own: EpisodeTokens, lent: EpisodeTokens
 ) -> None:
@@ -114,6 +116,7 @@ def test_sequences_without_prompt(own: EpisodeTokens) -> None:
     assert record["segment"].tolist() == [0] * 20
 
 
+@pytest.mark.fidelity("image-patches", "one-episode")
 def test_each_sequence_has_its_own_patches(own: EpisodeTokens, lent: EpisodeTokens) -> None:
     """Also one that has none, which is cut between two images."""
     sequences = [

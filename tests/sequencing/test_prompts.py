@@ -3,12 +3,15 @@
 from collections import Counter
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gato_data.sequencing.prompts import NO_PROMPT, Prompt, donors
 
 NAMES = [f"episode-{number}" for number in range(12)]
 
 
+@pytest.mark.fidelity("prompt-donor", "prompt-circle")
 @pytest.mark.parametrize("size", range(1, 13))
 @pytest.mark.parametrize("pass_number", [0, 1])
 def test_every_episode_donates_once_and_never_to_itself(size: int, pass_number: int) -> None:
@@ -24,6 +27,7 @@ def test_every_episode_donates_once_and_never_to_itself(size: int, pass_number: 
         assert Counter(choices[choice] for choices in lent.values()) == Counter(group)
 
 
+@pytest.mark.fidelity("prompt-circle")
 def test_the_next_choices_follow_the_circle() -> None:
     lent = donors(0, "toy", 0, NAMES)
     for first, second, third in lent.values():
@@ -36,11 +40,13 @@ def test_the_next_choices_follow_the_circle() -> None:
     assert len(seen) == len(NAMES)
 
 
+@pytest.mark.fidelity("prompt-donor")
 def test_a_group_of_one_has_none() -> None:
     assert donors(0, "toy", 0, ["alone"]) == {"alone": ()}
     assert donors(0, "toy", 0, []) == {}
 
 
+@pytest.mark.fidelity("prompt-circle")
 def test_the_circle_depends_on_what_it_should() -> None:
     lent = donors(0, "toy", 0, NAMES)
     assert donors(0, "toy", 0, NAMES[::-1]) == lent
@@ -49,6 +55,7 @@ def test_the_circle_depends_on_what_it_should() -> None:
     assert donors(0, "other", 0, NAMES) != lent
 
 
+@pytest.mark.fidelity("prompt-circle")
 def test_pinned() -> None:
     assert donors(0, "toy", 0, NAMES[:4]) == {
         "episode-1": ("episode-2", "episode-3", "episode-0"),
@@ -58,11 +65,26 @@ def test_pinned() -> None:
     }
 
 
+@pytest.mark.fidelity("prompt-circle")
 def test_donors_are_uniform_over_the_group() -> None:
     """Over many passes each of the five others lends about as often."""
     counts = Counter(donors(0, "toy", number, NAMES[:6])[NAMES[0]][0] for number in range(1000))
     assert set(counts) == set(NAMES[1:6])
     assert max(abs(count - 200) for count in counts.values()) < 55  # over four deviations
+
+
+@pytest.mark.fidelity("prompt-donor", "prompt-circle")
+@given(names=st.sets(st.text(max_size=3), max_size=9), seed=st.integers(0, 99))
+def test_a_prompt_never_comes_from_its_own_episode(names: set[str], seed: int) -> None:
+    """In any group nobody lends to itself and each lends once, in whatever order they are given."""
+    lent = donors(seed, "toy", 0, list(names))
+    assert set(lent) == names
+    for name, choices in lent.items():
+        assert name not in choices
+        assert set(choices) <= names
+    if len(names) > 1:
+        assert Counter(choices[0] for choices in lent.values()) == Counter(names)
+    assert donors(seed, "toy", 0, sorted(names, reverse=True)) == lent
 
 
 def test_length() -> None:

@@ -26,6 +26,8 @@ from tests.sequencing.examples import (
     discrete,
     key,
     layout,
+    ragged,
+    ragged_texts,
     slow_tokens,
     texts,
 )
@@ -51,7 +53,14 @@ def golden(start: str) -> dict[str, Any]:
 CART_POLE = layout([continuous("state", 4)], continuous("force", 1, action=True))
 
 
-@pytest.mark.fidelity
+@pytest.mark.fidelity(
+    "step-order",
+    "time-order",
+    "loss-mask",
+    "local-positions",
+    "action-position",
+    "separator-position",
+)
 def test_cart_pole() -> None:
     """Figure 15: L = T(k + m + n + 1 + A) = 3 * (0 + 0 + 4 + 1 + 1)."""
     case = golden("cart-pole")
@@ -78,7 +87,7 @@ def test_cart_pole() -> None:
     assert found.image_tokens == 0
 
 
-@pytest.mark.fidelity
+@pytest.mark.fidelity("image-patches", "patch-intervals", "discrete-ids", "step-order")
 def test_breakout() -> None:
     """Figures 14 and 17: 80 wide, 64 high: 4 rows and 5 columns of patches, then action 13."""
     case = golden("Breakout")
@@ -99,7 +108,7 @@ def test_breakout() -> None:
     np.testing.assert_array_equal(patch, frames[0, 16:32, 32:48])
 
 
-@pytest.mark.fidelity
+@pytest.mark.fidelity("row-major", "observation-companding", "action-bins", "action-position")
 def test_nested_dictionaries() -> None:
     """Tensors are row-major; actions are not companded; the same floats as observations are."""
     case = golden("nested")
@@ -123,7 +132,7 @@ def test_nested_dictionaries() -> None:
     assert found.fields["local_position"].tolist() == [0, 1, 2, 3, 4, 5, 6, -1, 512, 512, 512]
 
 
-@pytest.mark.fidelity
+@pytest.mark.fidelity("step-order")
 @pytest.mark.parametrize("case", GOLDEN["counts"], ids=lambda case: case["name"])
 def test_tokens_of_a_step(case: dict[str, Any], text: TextTokenizer) -> None:
     """Table of section 2.3: how many steps fit into 1024 tokens, and what is left over."""
@@ -154,6 +163,7 @@ def _text_of(tokenizer: TextTokenizer, count: int) -> str:
     return " ".join(words)
 
 
+@pytest.mark.fidelity("text-ids", "loss-mask", "local-positions")
 def test_text_is_a_target_and_has_no_end_mark(text: TextTokenizer) -> None:
     order = layout([key("say", Modality.TEXT)], discrete("act", action=True))
     found = tokenise(2, order, text, say=texts("red ball", "go"), act=np.array([7, 8]))
@@ -173,6 +183,7 @@ def test_text_is_a_target_and_has_no_end_mark(text: TextTokenizer) -> None:
     assert text.end_of_text not in tokens.fields["tokens"]
 
 
+@pytest.mark.fidelity("loss-mask", "action-position")
 def test_an_action_may_be_text(text: TextTokenizer) -> None:
     order = layout([discrete("see")], key("say", Modality.TEXT, action=True))
     found = tokenise(2, order, text, say=texts("red", "go to the"), see=np.array([1, 2])).tokens()
@@ -182,6 +193,7 @@ def test_an_action_may_be_text(text: TextTokenizer) -> None:
     assert found.fields["loss_mask"].tolist()[-len(ids) :] == [1] * len(ids)
 
 
+@pytest.mark.fidelity("image-patches", "patch-intervals")
 def test_two_cameras_take_turns_step_by_step() -> None:
     """The patches of a step: all of the first camera, then all of the second."""
     random = np.random.default_rng(0)
@@ -208,6 +220,7 @@ def test_two_cameras_take_turns_step_by_step() -> None:
     assert columns_.tolist() == [[0, 64], [64, 128], [0, 128], [0, 128]] * 3
 
 
+@pytest.mark.fidelity("image-patches")
 def test_several_images_of_one_key() -> None:
     frames = np.arange(4, dtype=np.uint8).repeat(16 * 16 * 3).reshape(4, 16, 16, 3)
     order = layout([key("cameras", Modality.IMAGE, 2, 16, 16, 3)], discrete("act", action=True))
@@ -218,6 +231,7 @@ def test_several_images_of_one_key() -> None:
     assert second.patch_fields["patches"][:, 0].tolist() == [2, 3]
 
 
+@pytest.mark.fidelity("image-sides")
 def test_images_are_fitted_to_whole_patches() -> None:
     """Grey frames of 20 x 16 pixels: cropped to one patch, repeated to three channels."""
     frames = np.arange(20 * 16, dtype=np.int64).reshape(1, 20, 16, 1).astype(np.uint8)
@@ -229,6 +243,7 @@ def test_images_are_fitted_to_whole_patches() -> None:
     np.testing.assert_array_equal(patch, np.repeat(frames[0, 2:18], 3, axis=2))
 
 
+@pytest.mark.fidelity("image-sides")
 def test_images_without_whole_patches_are_refused() -> None:
     order = layout([key("eye", Modality.IMAGE, 20, 16, 3)], discrete("act", action=True))
     frames = ArrayFrames(np.zeros((1, 20, 16, 3), np.uint8))
@@ -236,6 +251,7 @@ def test_images_without_whole_patches_are_refused() -> None:
         tokenise(1, order, eye=frames, act=np.array([1]))
 
 
+@pytest.mark.fidelity("discrete-ids")
 def test_discrete_offset_moves_discrete_ids_only(text: TextTokenizer) -> None:
     order = layout(
         [continuous("c", 1), discrete("d", 2), key("t", Modality.TEXT)],
@@ -269,12 +285,14 @@ def test_types_of_discrete_values(dtype: str) -> None:
     assert found.tokens().fields["tokens"].tolist() == [0, 1, 33024, 1]
 
 
+@pytest.mark.fidelity("declared-kinds")
 def test_integers_declared_continuous() -> None:
     order = layout([continuous("see", 2)], discrete("act", action=True))
     found = tokenise(1, order, see=np.array([[0, 300]]), act=np.array([1]))
     assert found.tokens().fields["tokens"].tolist() == [32512, 33023, 33024, 1]
 
 
+@pytest.mark.fidelity("discrete-ids")
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -292,6 +310,7 @@ def test_discrete_values_out_of_range(values: list[list[int]], message: str) -> 
     found.check(order.action[0])
 
 
+@pytest.mark.fidelity("continuous-clip")
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_values_that_are_not_finite(value: float) -> None:
     state = np.zeros((5, 2, 2), np.float32)
@@ -314,6 +333,7 @@ def test_the_error_of_an_action_names_it() -> None:
         tokenise(2, order, see=np.array([1, 2]), act=act).tokens()
 
 
+@pytest.mark.fidelity("observation-limit")
 def test_at_most_512_observation_tokens(text: TextTokenizer) -> None:
     order = layout([discrete("a", 500), discrete("b", 12)], discrete("act", 600, action=True))
     columns: dict[str, Column] = {
@@ -377,7 +397,7 @@ Made = tuple[Episode, StepLayout]
 
 @st.composite
 def episodes(draw: st.DrawFn) -> Made:
-    """Random layouts of up to four keys on each side; texts equal in all steps, or not."""
+    """Random layouts of up to four keys on each side; values equal in all steps, or ragged."""
     steps = draw(st.integers(1, 6))
     random = np.random.default_rng(draw(st.integers(0, 2**32)))
     columns: dict[str, Column] = {}
@@ -387,7 +407,8 @@ def episodes(draw: st.DrawFn) -> Made:
         for number, kind in enumerate(draw(st.lists(st.sampled_from(kinds), max_size=4))):
             path = f"{'action' if is_action else 'observation'}/{number}"
             shape = tuple(draw(st.lists(st.integers(0, 3), max_size=2)))
-            field, columns[path] = _column(random, path, kind, steps, shape, is_action)
+            make = _ragged_column if draw(st.booleans()) else _column
+            field, columns[path] = make(random, path, kind, steps, shape, is_action)
             order[is_action].append(field)
     return Episode(steps, columns), StepLayout(tuple(order[0]), tuple(order[1]))
 
@@ -424,6 +445,30 @@ def _column(
         np.float32
     )
     return continuous(path, *shape, action=is_action), floats
+
+
+def _ragged_column(
+    random: np.random.Generator,
+    path: str,
+    kind: str,
+    steps: int,
+    shape: tuple[int, ...],
+    is_action: bool,
+) -> tuple[Field, Column]:
+    """The same with lists of 0 to 2 values a step; `shape` does not matter."""
+    counts = random.integers(0, 3, steps).tolist()
+    if kind == "image":
+        pixels = random.integers(0, 256, (sum(counts), 16, 32, 3)).astype(np.uint8)
+        frames = ArrayFrames(pixels, each=tuple(counts))
+        return key(path, Modality.IMAGE, None, 16, 32, 3), frames
+    if kind.endswith("text"):
+        words = [_words(random, count) for count in counts]
+        return key(path, Modality.TEXT, None, action=is_action), ragged_texts(words)
+    if kind == "discrete":
+        numbers = [random.integers(0, 1024, count).tolist() for count in counts]
+        return discrete(path, None, action=is_action), ragged(numbers, np.int64)
+    values = [random.normal(size=count).tolist() for count in counts]
+    return continuous(path, None, action=is_action), ragged(values, np.float32)
 
 
 def _words(random: np.random.Generator, count: int) -> Sequence[str]:

@@ -100,6 +100,7 @@ def check_prompt(rule: WindowRule, donor: Steps, starts: set[int], prompt: Promp
         assert prompt.length == min(rule.prompt_length, donor.tokens)
 
 
+@pytest.mark.fidelity("window-cover", "window-full")
 @settings(deadline=None, max_examples=300)
 @given(rule=rules("cover"), own=sizes, lent=sizes, seed=st.integers(0, 99))
 def test_cover(rule: WindowRule, own: list[int], lent: list[int], seed: int) -> None:
@@ -118,6 +119,7 @@ def test_cover(rule: WindowRule, own: list[int], lent: list[int], seed: int) -> 
         assert found[-1].stop == steps.tokens
 
 
+@pytest.mark.fidelity("window-start", "window-full", "episode-share")
 @settings(deadline=None, max_examples=200)
 @given(rule=rules("random"), own=sizes, lent=sizes, seed=st.integers(0, 99))
 def test_random(rule: WindowRule, own: list[int], lent: list[int], seed: int) -> None:
@@ -127,7 +129,7 @@ def test_random(rule: WindowRule, own: list[int], lent: list[int], seed: int) ->
     check_bounds(rule, steps, donor, found)
 
 
-@pytest.mark.fidelity
+@pytest.mark.fidelity("window-start", "prompt-share", "prompt-ends")
 def test_pinned() -> None:
     """A golden list: what a build contains must never change with the code."""
     steps, donor = Steps.uniform(500, 3000), Steps.uniform(200, 1200)
@@ -149,6 +151,7 @@ def test_pinned() -> None:
     ]
 
 
+@pytest.mark.fidelity("window-start")
 def test_a_pure_function_of_its_names() -> None:
     steps, donor = Steps.uniform(500, 3000), Steps.uniform(200, 1200)
     one = cut(PAPER, steps, donor)
@@ -170,6 +173,7 @@ def test_a_window_does_not_depend_on_how_many_follow(count: int) -> None:
     assert cut(rule(mode="random", per_episode=count), steps, donor) == many[:count]
 
 
+@pytest.mark.fidelity("sequence-length", "window-full")
 def test_short_episodes_are_one_window() -> None:
     for tokens in (1, 6, 1023, 1024):
         assert spans(cut(PAPER, Steps.uniform(1, tokens), None)) == [(0, tokens)]
@@ -180,10 +184,12 @@ def test_short_episodes_are_one_window() -> None:
     assert (first, second) == ((0, 512), (1, 513))
 
 
+@pytest.mark.fidelity("window-full")
 def test_one_token_more_than_a_window() -> None:
     assert spans(cut(PAPER, Steps.uniform(1, 1025), None)) == [(0, 1024), (1, 1025)]
 
 
+@pytest.mark.fidelity("window-cover", "prompt-length")
 def test_the_walk_advances_by_the_tokens_used() -> None:
     """Between the clamped first and last window, each begins where the one before ended."""
     donor = Steps.uniform(1, 700)
@@ -196,6 +202,7 @@ def test_the_walk_advances_by_the_tokens_used() -> None:
     assert set(lengths) == {512, 1024}  # with and without prompt
 
 
+@pytest.mark.fidelity("window-start")
 def test_the_phase_is_uniform() -> None:
     """Where the second window begins: anywhere in the first one."""
     second = [
@@ -208,7 +215,7 @@ def test_the_phase_is_uniform() -> None:
     assert abs(counts - 250).max() < 75  # five standard deviations
 
 
-@pytest.mark.fidelity
+@pytest.mark.fidelity("prompt-share", "prompt-ends")
 @pytest.mark.parametrize("mode", ["cover", "random"])
 @pytest.mark.parametrize("aligned", [False, True])
 def test_a_quarter_is_prompted_half_of_them_from_the_end(mode: str, aligned: bool) -> None:
@@ -231,6 +238,23 @@ def test_a_quarter_is_prompted_half_of_them_from_the_end(mode: str, aligned: boo
     assert abs(counts / len(starts) - 0.25).max() < 0.08
 
 
+@pytest.mark.fidelity("prompt-share", "prompt-ends")
+def test_the_shares_converge() -> None:
+    """Within four standard deviations of 25 %, and of half and half, the more the nearer."""
+    donor, prompts = Steps.uniform(2000, 12_000), []
+    for episode in range(320):
+        steps = Steps.uniform(10_000, 100_000)
+        prompts += [window.prompt for window in cut(PAPER, steps, donor, episode=str(episode))]
+    assert len(prompts) > 32_000
+    for count in (500, 2000, 8000, 32_000):
+        prompted = [prompt for prompt in prompts[:count] if prompt.length]
+        share = len(prompted) / count
+        assert abs(share - 0.25) < 4 * (0.25 * 0.75 / count) ** 0.5
+        ends = sum(prompt.stop == donor.tokens for prompt in prompted) / len(prompted)
+        assert abs(ends - 0.5) < 4 * (0.25 / len(prompted)) ** 0.5
+
+
+@pytest.mark.fidelity("prompt-share", "prompt-ends")
 def test_shares_are_what_is_asked_for() -> None:
     donor = Steps.uniform(2000, 12_000)
     for probability, from_end in [(0.0, 0.5), (1.0, 0.0), (1.0, 1.0)]:
@@ -272,6 +296,7 @@ def reached(used: WindowRule, steps: Steps, donor: Steps | None) -> set[int]:
     return tokens
 
 
+@pytest.mark.fidelity("window-start")
 @pytest.mark.parametrize("aligned", [False, True])
 def test_random_windows_reach_every_token(aligned: bool) -> None:
     """Also the last timestep, whose start is not a window's length before the end."""
@@ -283,6 +308,7 @@ def test_random_windows_reach_every_token(aligned: bool) -> None:
     assert reached(always, steps, steps) >= set(range(steps.tokens - 10))
 
 
+@pytest.mark.fidelity("window-start")
 def test_random_aligned_starts_are_uniform_over_the_timesteps() -> None:
     used = rule(mode="random", aligned=True, per_episode=3000, length=12, probability=0.0)
     counts = Counter(start for start, _ in spans(cut(used, Steps.uniform(10, 60))))
@@ -290,6 +316,7 @@ def test_random_aligned_starts_are_uniform_over_the_timesteps() -> None:
     assert max(abs(count - 3000 / 9) for count in counts.values()) < 90
 
 
+@pytest.mark.fidelity("prompt-ends")
 def test_uniform_prompts_reach_every_token_of_the_donor() -> None:
     donor = steps_of(*[7] * 40)
     for aligned in (False, True):
@@ -312,6 +339,7 @@ def test_aligned_walk_goes_on_where_a_timestep_does_not_fit_beside_a_prompt() ->
     ]
 
 
+@pytest.mark.fidelity("prompt-ends", "prompt-length")
 @pytest.mark.parametrize(
     ("donor", "from_end", "draw", "prompt"),
     [
@@ -328,6 +356,7 @@ def test_prompts(donor: Steps, from_end: bool, draw: float, prompt: Prompt) -> N
     assert choose_prompt(PAPER, donor, from_end, draw) == prompt
 
 
+@pytest.mark.fidelity("prompt-ends", "prompt-length")
 @pytest.mark.parametrize(
     ("donor", "from_end", "draw", "prompt"),
     [
@@ -345,6 +374,43 @@ def test_prompts(donor: Steps, from_end: bool, draw: float, prompt: Prompt) -> N
 )
 def test_aligned_prompts(donor: Steps, from_end: bool, draw: float, prompt: Prompt) -> None:
     assert choose_prompt(rule(aligned=True), donor, from_end, draw) == prompt
+
+
+def test_a_prompt_knows_how_it_was_drawn() -> None:
+    """Also one that found no room, or nobody to lend it; the range is equal however it came."""
+    donor, used = steps_of(80, 520), rule(aligned=True, probability=1.0)
+    drawn = [choose_prompt(used, donor, from_end, 0.6) for from_end in (True, False)]
+    assert [(x.length, x.from_end) for x in drawn] == [(0, True), (512, False)]
+    assert drawn[0] == NO_PROMPT
+    assert NO_PROMPT.from_end is None
+    assert choose_prompt(PAPER, steps_of(300), True, 0.6) == choose_prompt(
+        PAPER, steps_of(300), False, 0.6
+    )
+    for from_end in (0.0, 1.0):
+        always = rule(probability=1.0, from_end=from_end)
+        crowded = dataclasses.replace(always, aligned=True, length=100, prompt_length=50)
+        for found in (
+            cut(always, Steps.uniform(500, 3000), None),
+            cut(always, Steps.uniform(500, 3000), steps_of(600)),
+            cut(crowded, steps_of(60, 60, 60), steps_of(*[10] * 30)),
+        ):
+            assert {window.prompt.from_end for window in found} == {from_end == 1}
+    never = cut(rule(probability=0.0), Steps.uniform(500, 3000), donor)
+    assert {window.prompt.from_end for window in never} == {None}
+
+
+def test_legal_starts() -> None:
+    steps = steps_of(*[6] * 10)
+    assert [steps.legal_starts(room, False) for room in (1, 59, 60, 61)] == [60, 2, 1, 1]
+    # The first timestep from which the end is reached is the last to start from.
+    assert [steps.legal_starts(room, True) for room in (6, 7, 53, 54, 60, 61)] == [
+        10,
+        10,
+        3,
+        2,
+        1,
+        1,
+    ]
 
 
 def test_steps() -> None:

@@ -51,7 +51,7 @@ def away_from_edges(values: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
     return nearest > np.maximum(32 * np.spacing(np.abs(wide)), 1e-17)
 
 
-@pytest.mark.fidelity
+@pytest.mark.fidelity("continuous-bins", "observation-companding", "action-bins")
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_over_a_million_floats_the_bins_are_those_of_the_float64_rule(dtype: type) -> None:
     values = samples().astype(dtype)
@@ -73,6 +73,7 @@ def test_values_around_every_edge_get_the_bin_of_the_exact_rule(dtype: type) -> 
     assert continuous.encode(values).tolist() == expected
 
 
+@pytest.mark.fidelity("continuous-bins", "action-bins")
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_actions_around_every_edge(dtype: type) -> None:
     edges = (np.arange(1025) / 512 - 1).astype(dtype)
@@ -84,6 +85,7 @@ def test_actions_around_every_edge(dtype: type) -> None:
     assert continuous.encode(edges, compand=False).tolist() == [*ALL_IDS, 33023]
 
 
+@pytest.mark.fidelity("continuous-bins")
 @pytest.mark.parametrize(
     "dtype",
     [np.float16, ml_dtypes.bfloat16, np.float32, ">f4", np.float64, np.longdouble, np.int8,
@@ -104,7 +106,7 @@ def test_extremes_of_the_types() -> None:
             assert continuous.encode(values, compand).tolist() == rule(values, compand).tolist()
 
 
-@pytest.mark.fidelity
+@pytest.mark.fidelity("continuous-clip")
 def test_no_value_leaves_the_range_of_continuous_ids() -> None:
     values = np.array([-1e30, -257, -1, 1, np.nextafter(1.0, 2), 257, 1e30])
     for compand in (True, False):
@@ -115,7 +117,7 @@ def test_no_value_leaves_the_range_of_continuous_ids() -> None:
         assert ids.max() <= 33023
 
 
-@pytest.mark.fidelity
+@pytest.mark.fidelity("continuous-bins")
 def test_a_value_has_one_id_whatever_stands_beside_it() -> None:
     values = samples()[::1000]
     together = continuous.encode(values)
@@ -123,6 +125,7 @@ def test_a_value_has_one_id_whatever_stands_beside_it() -> None:
     assert together.tolist() == alone
 
 
+@pytest.mark.fidelity("bin-centres")
 @pytest.mark.parametrize("compand", [True, False])
 def test_encode_decode_encode_is_stable_for_every_bin(compand: bool) -> None:
     centres = continuous.decode(ALL_IDS, companded=compand)
@@ -131,30 +134,35 @@ def test_encode_decode_encode_is_stable_for_every_bin(compand: bool) -> None:
     np.testing.assert_array_equal(continuous.encode(centres.astype(np.float32), compand), ALL_IDS)
 
 
+@pytest.mark.fidelity("bin-centres", "observation-companding")
 def test_decoded_observations_are_the_inverse_of_companding() -> None:
     positions = (2 * np.arange(1024) + 1) / 1024 - 1
     expected = np.sign(positions) * (25601.0 ** np.abs(positions) - 1) / 100
     np.testing.assert_allclose(continuous.decode(ALL_IDS), expected, rtol=1e-12)
 
 
+@pytest.mark.fidelity("bin-centres")
 @given(st.floats(-1, 1))
 def test_actions_decode_within_half_a_bin(value: float) -> None:
     found = float(continuous.decode(continuous.encode(value, compand=False), companded=False))
     assert abs(found - value) <= 1 / 1024 + 1e-15
 
 
+@pytest.mark.fidelity("bin-centres")
 @given(st.floats(-256, 256))
 def test_observations_decode_within_half_a_bin_of_the_companded_value(value: float) -> None:
     found = continuous.decode(continuous.encode(value))
     assert abs(companded(found) - companded(np.float64(value))) <= 1 / 1024 + 1e-14
 
 
+@pytest.mark.fidelity("bin-centres")
 def test_decoding_has_no_bias() -> None:
     values = np.random.default_rng(0).uniform(-1, 1, 1_000_000)
     error = continuous.decode(continuous.encode(values, False), companded=False) - values
     assert abs(error.mean()) < 1e-5  # the left edges of the bins are off by 1e-3
 
 
+@pytest.mark.fidelity("continuous-bins", "bin-centres")
 def test_arguments_are_never_changed() -> None:
     values = np.array([[-2.0, 0.5], [0.0, 300.0]])
     ids = np.array([32000, 33023])
@@ -202,6 +210,7 @@ def test_values_with_gaps_and_in_another_order() -> None:
         np.testing.assert_array_equal(continuous.encode(view), rule(view, compand=True))
 
 
+@pytest.mark.fidelity("continuous-clip")
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("compand", [True, False])

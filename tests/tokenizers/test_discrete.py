@@ -13,12 +13,14 @@ def test_every_integer_type(dtype: str) -> None:
     assert discrete.decode(ids, offset=40_000).tolist() == values.astype(int).tolist()
 
 
+@pytest.mark.fidelity("discrete-ids")
 def test_all_values_round_trip() -> None:
     values = np.arange(1024).reshape(4, 16, 16)
     assert discrete.encode(values).tolist() == values.tolist()  # the overlap with text ids
     np.testing.assert_array_equal(discrete.decode(discrete.encode(values)), values)
 
 
+@pytest.mark.fidelity("discrete-ids")
 @pytest.mark.parametrize(
     ("dtype", "bad"),
     [("i8", -1), ("i8", 1024), ("i4", 1025), ("i1", -128), ("u8", 2**64 - 1), ("i8", 2**32 + 5)],
@@ -49,6 +51,7 @@ def test_empty_and_scalar() -> None:
     assert discrete.encode(np.int64(5)).tolist() == 5
 
 
+@pytest.mark.fidelity("discrete-ids")
 def test_arguments_are_never_changed() -> None:
     values = np.arange(5, dtype=np.int32)
     values.flags.writeable = False

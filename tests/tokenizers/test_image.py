@@ -11,6 +11,7 @@ def frames(*shape: int) -> npt.NDArray[np.uint8]:
     return np.random.default_rng(3).integers(0, 256, shape, dtype=np.uint8)
 
 
+@pytest.mark.fidelity("image-patches")
 def test_patches_are_in_raster_order() -> None:
     pixels = frames(3, 32, 48, 3)
     patches = image.patchify(pixels)
@@ -56,6 +57,7 @@ def test_floats_are_refused() -> None:
         image.normalise(np.zeros(3, np.float32))
 
 
+@pytest.mark.fidelity("patch-intervals")
 def test_intervals_of_all_patches() -> None:
     rows, columns = image.patch_intervals(2, 3)
     assert rows.dtype == columns.dtype == np.uint8
@@ -63,6 +65,7 @@ def test_intervals_of_all_patches() -> None:
     assert columns.tolist() == [[0, 43], [43, 85], [85, 128]] * 2
 
 
+@pytest.mark.fidelity("patch-intervals")
 @given(st.integers(1, 300))
 def test_interval_ends_are_rounded_to_nearest(parts: int) -> None:
     rows, _ = image.patch_intervals(parts, 1)
@@ -74,11 +77,13 @@ def test_interval_ends_are_rounded_to_nearest(parts: int) -> None:
     assert (np.abs(ends * parts - 128 * np.arange(parts + 1)) * 2 <= parts).all()
 
 
+@pytest.mark.fidelity("patch-intervals")
 def test_interval_ends_at_halves_are_even() -> None:
     rows, _ = image.patch_intervals(256, 1)
     assert rows[:6, 1].tolist() == [0, 1, 2, 2, 2, 3]  # of 0.5, 1, 1.5, 2, 2.5, 3
 
 
+@pytest.mark.fidelity("patch-index")
 def test_evaluation_index_rounds_halves_to_even() -> None:
     intervals = np.array([[0, 1], [1, 2], [2, 3], [26, 51], [51, 77], [0, 128], [127, 128]])
     found = image.evaluation_index(intervals.astype(np.uint8))  # their sum does not fit in uint8
@@ -94,12 +99,14 @@ def test_evaluation_indices_are_rows_of_the_table_and_rounded_means(parts: int) 
     np.testing.assert_array_equal(found, np.minimum(np.round(means), 127))
 
 
+@pytest.mark.fidelity("patch-index")
 def test_sampled_indices_cover_their_interval_evenly() -> None:
     uniform = (np.arange(2600) + 0.5) / 2600
     found = image.sample_index(np.array([[26, 52]] * 2600, np.uint8), uniform)
     assert np.bincount(found).tolist() == [0] * 26 + [100] * 26
 
 
+@pytest.mark.fidelity("patch-index")
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @given(low=st.integers(0, 128), width=st.integers(0, 128), last=st.booleans())
 def test_sampled_indices_stay_inside(low: int, width: int, last: bool, dtype: type) -> None:
@@ -110,7 +117,7 @@ def test_sampled_indices_stay_inside(low: int, width: int, last: bool, dtype: ty
     assert found == min(expected, 127)
 
 
-@pytest.mark.fidelity
+@pytest.mark.fidelity("pixel-scale")
 def test_normalising_is_one_fixed_map_with_the_divisor_four() -> None:
     pixels = np.arange(256, dtype=np.uint8).reshape(1, 256)
     found = image.normalise(pixels)
@@ -122,6 +129,7 @@ def test_normalising_is_one_fixed_map_with_the_divisor_four() -> None:
     assert image.normalise(np.full((2, 768), 255, np.uint8)).min() == 0.25
 
 
+@pytest.mark.fidelity("image-sides")
 def test_fit_gives_rgb() -> None:
     grey = frames(16, 32)
     expected = np.stack([grey] * 3, axis=-1)
@@ -135,6 +143,7 @@ def test_fit_gives_rgb() -> None:
             image.fit(frames(*shape))
 
 
+@pytest.mark.fidelity("image-sides")
 def test_pad_adds_black_at_the_bottom_and_the_right() -> None:
     pixels = frames(2, 20, 31, 3)
     found = image.fit(pixels, policy="pad")
@@ -144,12 +153,14 @@ def test_pad_adds_black_at_the_bottom_and_the_right() -> None:
     assert not found[:, :, 31:].any()
 
 
+@pytest.mark.fidelity("image-sides")
 def test_center_crop_takes_the_middle() -> None:
     pixels = frames(2, 37, 50, 3)
     found = image.fit(pixels, policy="center_crop")
     np.testing.assert_array_equal(found, pixels[:, 2:34, 1:49])
 
 
+@pytest.mark.fidelity("image-sides")
 def test_resize_up_goes_to_the_next_multiple() -> None:
     ramp = np.repeat(np.arange(0, 200, 10, dtype=np.uint8)[:, None, None], 16, axis=1)
     found = image.fit(ramp, policy="resize_up")
@@ -179,6 +190,7 @@ def test_frames_that_fit_are_not_touched(policy: str) -> None:
     np.testing.assert_array_equal(image.fit(pixels, (32, 48), policy), pixels)
 
 
+@pytest.mark.fidelity("image-sides")
 def test_error_names_the_size_and_the_options() -> None:
     with pytest.raises(ValueError, match=r"20 x 32 .*image_size.*resize_up, pad or center_crop"):
         image.fit(frames(20, 32, 3))

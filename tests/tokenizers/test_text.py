@@ -55,6 +55,7 @@ def tokenizer():
     return TextTokenizer.from_bytes(MODEL)
 
 
+@pytest.mark.fidelity("text-ids")
 @pytest.mark.parametrize("text", ODD_TEXTS)
 def test_odd_texts_round_trip(tokenizer, text):
     ids = tokenizer.encode(text)
@@ -84,6 +85,7 @@ def test_many_at_once_are_the_same_as_one_by_one(tokenizer, texts):
     ]
 
 
+@pytest.mark.fidelity("text-ids")
 def test_ids_are_those_of_the_model(tokenizer):
     processor = sentencepiece.SentencePieceProcessor(model_proto=MODEL)
     for line in LINES:
@@ -93,6 +95,7 @@ def test_ids_are_those_of_the_model(tokenizer):
     assert pieces[-3:] == ["<0xE2>", "<0x96>", "<0x81>"]
 
 
+@pytest.mark.fidelity("text-ids")
 def test_special_texts_are_never_special_ids(tokenizer):
     for text in ("</s>", "<unk>", "<s>"):
         assert len(tokenizer.encode(text)) > 1
@@ -169,6 +172,7 @@ def test_a_missing_model_is_refused(tmp_path, path):
     assert str(caught.value).startswith(path)
 
 
+@pytest.mark.fidelity("text-ids")
 def test_a_model_with_too_many_pieces_is_refused(tmp_path):
     symbols = [f"symbol{i}" for i in range(31_700)]
     fitting = model(**EXACT | {"vocab_size": 32_000}, user_defined_symbols=symbols)

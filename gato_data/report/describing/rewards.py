@@ -1,0 +1,72 @@
+"""The filter: what the rewards of the episodes read allow."""
+
+import math
+
+from gato_data.readers.rlds_fields import REWARD, step_path
+from gato_data.report.describing.facts import Facts
+from gato_data.report.describing.settings import Alternative, Setting, counted, short_number
+
+_SHARE = 0.8
+_REWARD = step_path(REWARD)
+
+
+def filter_setting(facts: Facts, last_step: str, order: str | None) -> Setting:
+    """`filter`, off where it could not tell episodes apart.
+
+    Args:
+      facts: what was seen.
+      last_step: "drop" or "keep", which decides whether the last reward counts.
+      order: path of the field that gives the order of collection, if one does.
+    """
+    if facts.rewards is None:
+        found = facts.leaves.get(_REWARD)
+        why = "no step has a reward"
+        if found is not None:
+            why = f"{_REWARD} is not one number a step"
+        return _off(f"{why}, so there are no returns to filter by")
+    returns = [rewards.of(last_step) for rewards in facts.rewards]
+    if not all(map(math.isfinite, returns)):
+        return _off("rewards are NaN or infinite; episodes with such a reward cannot be used")
+    if not any(returns):
+        return _off(f"all rewards are 0 in the {counted(len(returns), 'episode')} read")
+    if len(returns) > 1 and min(returns) == max(returns):
+        text = f"the return is {short_number(returns[0])} in all {len(returns)} episodes read"
+        return _off(f"{text}, which tells none of them apart")
+    return _by_expert(facts, returns, order)
+
+
+def _off(warning: str) -> Setting:
+    return Setting("filter", False, "every episode is kept", (warning,))
+
+
+def _by_expert(facts: Facts, returns: list[float], order: str | None) -> Setting:
+    """The paper's filter, with other rules beside it where it may mislead."""
+    assert facts.rewards is not None
+    value = {"expert_return_share": _SHARE} | ({"order_by": order} if order else {})
+    why = f"returns from {short_number(min(returns))} to {short_number(max(returns))} were seen"
+    warnings, alternatives = [], []
+    if min(returns) < 0:
+        alternatives.append(
+            Alternative(
+                value | {"relative_to_random": 0.0},
+                "for negative returns: the return of a random policy in place of 0.0",
+            )
+        )
+    if not order:
+        warnings.append(
+            "no field gives the order of collection, which the paper's rule needs; the order in "
+            "the files stands in for it"
+        )
+        alternatives.append(
+            Alternative(
+                value | {"estimator": "top_mean"}, "the mean of the best returns needs no order"
+            )
+        )
+    if all(rewards.is_success_mark for rewards in facts.rewards):
+        alternatives.append(
+            Alternative({"successes_only": True}, "rewards of 0 and 1 at the end look like success")
+        )
+    if max(returns) < 0:
+        text = f"all returns are negative ({why}): 0.8 of a negative expert return is above it"
+        return Setting("filter", False, "every episode is kept", (text,), tuple(alternatives))
+    return Setting("filter", value, why, tuple(warnings), tuple(alternatives))

@@ -1,0 +1,46 @@
+"""A key of the config with its value, and what there is to say about it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """Another value, written as a comment that may be uncommented."""
+
+    value: Any
+    why: str
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A key of a data set's section.
+
+    Attributes:
+      key: its name.
+      value: None where the key is not written.
+      why: a note on the value.
+      warnings: what people should look at.
+      alternatives: other values.
+    """
+
+    key: str
+    value: Any = None
+    why: str = ""
+    warnings: tuple[str, ...] = ()
+    alternatives: tuple[Alternative, ...] = ()
+
+
+def in_words(parts: list[str]) -> str:
+    """a, b and c."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def short_number(value: float) -> str:
+    """A number as people read it: four digits."""
+    return f"{value:.4g}"
+
+
+def counted(number: int, what: str) -> str:
+    """1 episode, 2 episodes."""
+    return f"{number} {what}" + "s" * (number != 1)

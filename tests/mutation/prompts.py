@@ -1,0 +1,193 @@
+"""Mistakes in prompts: how often, from where, from whom."""
+
+from tests.mutation.mutant import Mutant
+
+PROMPTS = "gato_data/sequencing/prompts.py"
+WINDOWS = "gato_data/sequencing/windows.py"
+ASSEMBLY = "gato_data/sequencing/assembly.py"
+UNITS = "gato_data/building/units.py"
+CONFIG = "gato_data/config_types.py"
+GROUP = "groups[tasks[row], agents[row], selection.splits[row]].append(row)"
+
+MUTANTS = (
+    # How often.
+    Mutant(
+        "prompt-share-of-half",
+        "prompt-share",
+        CONFIG,
+        "probability: float = 0.25",
+        "probability: float = 0.5",
+    ),
+    Mutant(
+        "three-quarters-prompted",
+        "prompt-share",
+        WINDOWS,
+        "if row[_IS_PROMPTED] >= rule.probability:",
+        "if row[_IS_PROMPTED] < rule.probability:",
+    ),
+    Mutant(
+        "every-sequence-prompted",
+        "prompt-share",
+        WINDOWS,
+        "if row[_IS_PROMPTED] >= rule.probability:",
+        "if not rule.probability:",
+    ),
+    Mutant(
+        "a-third-prompted",
+        "prompt-share",
+        WINDOWS,
+        "if row[_IS_PROMPTED] >= rule.probability:",
+        "if row[_IS_PROMPTED] >= 1.2 * rule.probability:",
+    ),
+    # From where.
+    Mutant(
+        "end-and-uniform-swapped",
+        "prompt-ends",
+        WINDOWS,
+        "if not from_end:",
+        "if from_end:",
+    ),
+    Mutant(
+        "always-from-the-end",
+        "prompt-ends",
+        WINDOWS,
+        "bool(row[_FROM_END] < rule.from_end)",
+        "bool(row[_FROM_END] < 1)",
+    ),
+    Mutant(
+        "from-end-by-default",
+        "prompt-ends",
+        CONFIG,
+        "from_end: float = 0.5",
+        "from_end: float = 1.0",
+    ),
+    Mutant(
+        "one-draw-for-two-questions",
+        "prompt-ends",
+        WINDOWS,
+        "_IS_PROMPTED, _FROM_END, _PROMPT_START, _WINDOW_START = range(4)",
+        "_IS_PROMPTED, _FROM_END, _PROMPT_START, _WINDOW_START = 0, 0, 2, 3",
+    ),
+    Mutant(
+        "prompts-are-beginnings",
+        "prompt-ends",
+        WINDOWS,
+        "start = donor.draw_start(draw, length, rule.aligned)",
+        "start = 0",
+    ),
+    Mutant(
+        "uniform-start-by-the-window's-draw",
+        "prompt-ends",
+        WINDOWS,
+        "float(row[_PROMPT_START])",
+        "float(row[_FROM_END])",
+    ),
+    # How long.
+    Mutant(
+        "prompt-longer-than-asked",
+        "prompt-length",
+        WINDOWS,
+        "length, end = rule.prompt_length, donor.tokens",
+        "length, end = rule.prompt_length + 1, donor.tokens",
+    ),
+    Mutant(
+        "prompts-of-256-by-default",
+        "prompt-length",
+        CONFIG,
+        "    length: int = 512\n",
+        "    length: int = 256\n",
+    ),
+    Mutant(
+        "prompt-grows-the-sequence",
+        "prompt-length",
+        WINDOWS,
+        "        # What is left for tokens of the stream.\n"
+        "        room = rule.length - lent.length - lead",
+        "        room = rule.length - lead",
+    ),
+    Mutant(
+        "prompt-after-the-window",
+        "prompt-loss",
+        ASSEMBLY,
+        "return (self.prompt, self.window) if self.prompt",
+        "return (self.window, self.prompt) if self.prompt",
+    ),
+    Mutant(
+        "no-loss-on-prompts",
+        "prompt-loss",
+        ASSEMBLY,
+        "if sequence.prompt and not prompt_loss:",
+        "if sequence.prompt:",
+    ),
+    Mutant(
+        "no-loss-on-prompts-by-default",
+        "prompt-loss",
+        CONFIG,
+        "    loss: bool = True",
+        "    loss: bool = False",
+    ),
+    # From whom.
+    Mutant(
+        "prompt-from-the-same-episode",
+        "prompt-donor",
+        PROMPTS,
+        "for step in range(1, tries + 1))",
+        "for step in range(tries))",
+    ),
+    Mutant(
+        "lonely-episode-lends-to-itself",
+        "prompt-donor",
+        PROMPTS,
+        "tries = min(DONOR_TRIES, len(circle) - 1)",
+        "tries = min(DONOR_TRIES, len(circle))",
+    ),
+    Mutant(
+        "prompt-from-another-task",
+        "prompt-donor",
+        UNITS,
+        GROUP,
+        'groups["", agents[row], selection.splits[row]].append(row)',
+    ),
+    Mutant(
+        "prompt-from-another-agent",
+        "prompt-donor",
+        UNITS,
+        GROUP,
+        'groups[tasks[row], "", selection.splits[row]].append(row)',
+    ),
+    Mutant(
+        "prompt-from-another-split",
+        "prompt-donor",
+        UNITS,
+        GROUP,
+        'groups[tasks[row], agents[row], ""].append(row)',
+    ),
+    Mutant(
+        "window-lends-to-itself",
+        "prompt-donor",
+        "gato_data/building/unit.py",
+        "_Lender(context, donor)",
+        "_Lender(context, donor and row)",
+    ),
+    Mutant(
+        "every-prompt-from-one-donor",
+        "prompt-circle",
+        PROMPTS,
+        "circle[(place + step) % len(circle)]",
+        "[x for x in circle if x != name][(step - 1) % (len(circle) - 1)]",
+    ),
+    Mutant(
+        "donors-in-the-order-of-names",
+        "prompt-circle",
+        PROMPTS,
+        "circle = sorted(\n        episode_ids, key=",
+        "circle = sorted(episode_ids)\n    _ = sorted(\n        episode_ids, key=",
+    ),
+    Mutant(
+        "same-circle-in-every-pass",
+        "prompt-circle",
+        PROMPTS,
+        '"donor", dataset, pass_number, name)',
+        '"donor", dataset, 0, name)',
+    ),
+)

@@ -1,0 +1,428 @@
+"""Mistakes in sequences: order, masks, positions, windows, batches."""
+
+from tests.mutation.mutant import Mutant
+
+TOKENS = "gato_data/sequencing/tokens.py"
+EPISODE = "gato_data/sequencing/episode.py"
+ASSEMBLY = "gato_data/sequencing/assembly.py"
+WINDOWS = "gato_data/sequencing/windows.py"
+LAYOUT = "gato_data/building/layout.py"
+UNIT = "gato_data/building/unit.py"
+CONFIG = "gato_data/config_types.py"
+VOCABULARY = "gato_data/vocabulary.py"
+RLDS = "gato_data/readers/rlds.py"
+BATCHES = "gato_data/loading/batches.py"
+
+MUTANTS = (
+    # Order.
+    Mutant(
+        "keys-compared-as-strings",
+        "key-order",
+        LAYOUT,
+        'return rank, field.path.split("/")',
+        "return rank, field.path",
+    ),
+    Mutant(
+        "digits-in-keys-compared-as-numbers",
+        "key-order",
+        LAYOUT,
+        'return rank, field.path.split("/")',
+        'return rank, [x.zfill(9) if x.isdigit() else x for x in field.path.split("/")]',
+    ),
+    Mutant(
+        "keys-compared-without-case",
+        "key-order",
+        LAYOUT,
+        'return rank, field.path.split("/")',
+        'return rank, field.path.lower().split("/")',
+    ),
+    Mutant(
+        "keys-in-the-order-of-the-config",
+        "key-order",
+        LAYOUT,
+        "return tuple(sorted(fields, key=by_key))",
+        "return tuple(fields)",
+    ),
+    Mutant(
+        "order-by-modality-as-default",
+        "key-order",
+        CONFIG,
+        'key_order: Literal["key", "modality"] = "key"',
+        'key_order: Literal["key", "modality"] = "modality"',
+    ),
+    Mutant(
+        "images-before-texts",
+        "key-order",
+        LAYOUT,
+        "    Modality.TEXT: 0,\n    Modality.IMAGE: 1,",
+        "    Modality.TEXT: 1,\n    Modality.IMAGE: 0,",
+    ),
+    Mutant(
+        "tensors-column-by-column",
+        "row-major",
+        TOKENS,
+        "numbers[first:last].reshape(last - first, -1)",
+        'numbers[first:last].reshape(last - first, -1, order="F")',
+    ),
+    Mutant(
+        "indices-sorted-as-strings",
+        "row-major",
+        TOKENS,
+        "            values = numbers[first:last].reshape(last - first, -1)\n",
+        "            values = numbers[first:last].reshape(last - first, -1)\n"
+        "            values = values[:, sorted(range(values.shape[1]), key=str)]\n",
+    ),
+    Mutant(
+        "steps-backwards",
+        "time-order",
+        TOKENS,
+        "numbers[first:last].reshape(last - first, -1)",
+        "numbers[first:last][::-1].reshape(last - first, -1)",
+    ),
+    Mutant(
+        "separator-before-the-observation",
+        "step-order",
+        TOKENS,
+        "(*layout.observation, None, *layout.action)",
+        "(None, *layout.observation, *layout.action)",
+    ),
+    Mutant(
+        "separator-after-the-action",
+        "step-order",
+        TOKENS,
+        "(*layout.observation, None, *layout.action)",
+        "(*layout.observation, *layout.action, None)",
+    ),
+    Mutant(
+        "action-before-the-observation",
+        "step-order",
+        TOKENS,
+        "(*layout.observation, None, *layout.action)",
+        "(*layout.action, None, *layout.observation)",
+    ),
+    Mutant(
+        "no-separator",
+        "step-order",
+        TOKENS,
+        "        if part is None:\n            return np.array([1])",
+        "        if part is None:\n            return np.array([0])",
+    ),
+    Mutant(
+        "actions-never-in-the-context",
+        "step-order",
+        TOKENS,
+        "        if part is None:\n            return np.array(SEPARATOR)",
+        "        if part is None or part.is_action:\n            return np.array(SEPARATOR)",
+    ),
+    Mutant(
+        "offsets-without-a-cumulative-sum",
+        "step-order",
+        TOKENS,
+        "np.cumsum(np.broadcast_to(sizes, self.episode.steps), out=starts[1:])",
+        "starts[1:] = np.broadcast_to(sizes, self.episode.steps)",
+    ),
+    Mutant(
+        "rewards-become-tokens",
+        "not-tokens",
+        LAYOUT,
+        "dataset.observation or (step_path(OBSERVATION),)",
+        'dataset.observation or (step_path(OBSERVATION), "steps/reward")',
+    ),
+    Mutant(
+        "texts-in-the-first-step-by-default",
+        "text-every-step",
+        CONFIG,
+        'text: Literal["every_step", "first_of_window"] = "every_step"',
+        'text: Literal["every_step", "first_of_window"] = "first_of_window"',
+    ),
+    # Masks.
+    Mutant(
+        "separator-in-the-loss",
+        "loss-mask",
+        TOKENS,
+        "[part is not None and part.is_target for part in parts]",
+        "[part is None or part.is_target for part in parts]",
+    ),
+    Mutant(
+        "observed-text-not-in-the-loss",
+        "loss-mask",
+        EPISODE,
+        "return self.is_action or self.modality == Modality.TEXT",
+        "return self.is_action",
+    ),
+    Mutant(
+        "actions-not-in-the-loss",
+        "loss-mask",
+        EPISODE,
+        "return self.is_action or self.modality == Modality.TEXT",
+        "return self.modality == Modality.TEXT",
+    ),
+    Mutant(
+        "discrete-observations-in-the-loss",
+        "loss-mask",
+        EPISODE,
+        "return self.is_action or self.modality == Modality.TEXT",
+        "return self.is_action or self.modality in (Modality.TEXT, Modality.DISCRETE)",
+    ),
+    Mutant(
+        "images-in-the-loss",
+        "loss-mask",
+        EPISODE,
+        "return self.is_action or self.modality == Modality.TEXT",
+        "return self.is_action or self.modality in (Modality.TEXT, Modality.IMAGE)",
+    ),
+    Mutant("padding-in-the-loss", "padding", ASSEMBLY, '"loss_mask": 0,', '"loss_mask": 1,'),
+    Mutant("padding-is-token-zero", "padding", ASSEMBLY, '"tokens": PADDING,', '"tokens": 0,'),
+    Mutant(
+        "padding-on-the-left",
+        "padding",
+        ASSEMBLY,
+        "        start = 0\n        for source, where",
+        "        start = length - sequence.length\n"
+        "        for name, blank in _BLANK.items():\n"
+        "            fields[name][row, :start] = blank\n"
+        "        for source, where",
+    ),
+    Mutant(
+        "action-predicted-from-its-own-position",
+        "target-shift",
+        BATCHES,
+        'targets[row, :-1] = views["tokens"][1:]',
+        'targets[row, :-1] = views["tokens"][:-1]',
+    ),
+    Mutant(
+        "loss-mask-not-shifted",
+        "target-shift",
+        BATCHES,
+        'loss[row, :-1] = views["loss_mask"][1:]',
+        'loss[row, :-1] = views["loss_mask"][:-1]',
+    ),
+    Mutant(
+        "targets-of-another-window",
+        "target-shift",
+        BATCHES,
+        'targets[row, :-1] = views["tokens"][1:]',
+        'targets[row, :-1] = shards.views(numbers[-1], ["tokens"])["tokens"][1:]',
+    ),
+    # Positions.
+    Mutant(
+        "actions-go-on-counting",
+        "action-position",
+        TOKENS,
+        "np.where(numbers < separator, within, ACTION_POSITION)",
+        "np.where(numbers < separator, within, within)",
+    ),
+    Mutant(
+        "actions-without-a-position",
+        "action-position",
+        TOKENS,
+        "np.where(numbers < separator, within, ACTION_POSITION)",
+        "np.where(numbers < separator, within, NO_POSITION)",
+    ),
+    Mutant(
+        "action-position-of-an-observation",
+        "action-position",
+        VOCABULARY,
+        "ACTION_POSITION = 512",
+        "ACTION_POSITION = 511",
+    ),
+    Mutant(
+        "separator-goes-on-counting",
+        "separator-position",
+        TOKENS,
+        "    position[numbers == separator] = NO_POSITION\n",
+        "    position[numbers == separator] = within[numbers == separator]\n",
+    ),
+    Mutant(
+        "separator-shares-the-position-of-actions",
+        "separator-position",
+        TOKENS,
+        "    position[numbers == separator] = NO_POSITION\n",
+        "",
+    ),
+    Mutant(
+        "positions-absent",
+        "local-positions",
+        TOKENS,
+        "    position[numbers == separator] = NO_POSITION\n",
+        "    position[:] = NO_POSITION\n",
+    ),
+    Mutant(
+        "positions-from-one",
+        "local-positions",
+        TOKENS,
+        "np.where(numbers < separator, within, ACTION_POSITION)",
+        "np.where(numbers < separator, within + 1, ACTION_POSITION)",
+    ),
+    Mutant(
+        "positions-not-counted-anew-in-a-step",
+        "local-positions",
+        TOKENS,
+        "within = np.arange(len(numbers)) - np.repeat(np.cumsum(sizes) - sizes, sizes)",
+        "within = np.arange(len(numbers))",
+    ),
+    Mutant(
+        "long-observations-in-silence",
+        "observation-limit",
+        TOKENS,
+        "if longest > LOCAL_POSITIONS:",
+        "if longest > 2 * LOCAL_POSITIONS:",
+    ),
+    Mutant(
+        "timestep-counted-from-the-stretch",
+        "timestep-index",
+        TOKENS,
+        "np.arange(first, last, dtype=np.int32)",
+        "np.arange(last - first, dtype=np.int32)",
+    ),
+    # What a record holds.
+    Mutant(
+        "all-rows-are-the-last-one",
+        "one-episode",
+        ASSEMBLY,
+        "for part in sequence.parts for piece in part.pieces())",
+        "for part in sequences[-1].parts for piece in part.pieces())",
+    ),
+    Mutant(
+        "patches-without-their-offset",
+        "one-episode",
+        TOKENS,
+        "slice(int(before[start - self.offset]), int(before[stop - self.offset]))",
+        "slice(0, int(before[stop - self.offset] - before[start - self.offset]))",
+    ),
+    Mutant(
+        "patch-offsets-without-a-cumulative-sum",
+        "one-episode",
+        ASSEMBLY,
+        "np.concatenate(([0], np.cumsum(images)))",
+        "np.concatenate(([0], images))",
+    ),
+    Mutant(
+        "two-windows-in-one-sequence",
+        "one-episode",
+        ASSEMBLY,
+        'fields["segment"][row, :start] = 0',
+        'fields["segment"][row, :start] = row',
+    ),
+    # Windows.
+    Mutant(
+        "sequences-of-512",
+        "sequence-length",
+        CONFIG,
+        "    length: int = 1024\n",
+        "    length: int = 512\n",
+    ),
+    Mutant(
+        "last-timestep-in-no-window",
+        "window-cover",
+        WINDOWS,
+        "total, position = steps.tokens, 0",
+        "total, position = int(steps.starts[max(1, len(steps.starts) - 2)]), 0",
+    ),
+    Mutant(
+        "tokens-lost-beside-prompts",
+        "window-cover",
+        WINDOWS,
+        "following = position + room\n",
+        "following = position + rule.length\n",
+    ),
+    Mutant(
+        "one-token-lost-between-windows",
+        "window-cover",
+        WINDOWS,
+        "following = position + room\n",
+        "following = position + room + 1\n",
+    ),
+    Mutant(
+        "one-token-twice-between-windows",
+        "window-cover",
+        WINDOWS,
+        "following = position + room\n",
+        "following = position + room - 1\n",
+    ),
+    Mutant(
+        "last-window-padded",
+        "window-full",
+        WINDOWS,
+        "start = max(0, total - room)\n            if rule.aligned:",
+        "start = max(0, position)\n            if rule.aligned:",
+    ),
+    Mutant(
+        "short-episode-cut-in-two",
+        "window-full",
+        WINDOWS,
+        "if number == 0 and total > room:",
+        "if number == 0 and total > 1:",
+    ),
+    Mutant(
+        "no-phase",
+        "window-start",
+        WINDOWS,
+        "position = -int(phase * room)",
+        "position = 0",
+    ),
+    Mutant(
+        "same-phase-in-every-pass",
+        "window-start",
+        WINDOWS,
+        'draws.generator(seed, "windows", dataset, episode_id, pass_number)',
+        'draws.generator(seed, "windows", dataset, episode_id, 0)',
+    ),
+    Mutant(
+        "last-start-out-of-reach",
+        "window-start",
+        WINDOWS,
+        "return max(0, last) + 1",
+        "return max(1, last)",
+    ),
+    Mutant(
+        "windows-at-timesteps-by-default",
+        "window-start",
+        CONFIG,
+        'align: Literal["token", "timestep"] = "token"',
+        'align: Literal["token", "timestep"] = "timestep"',
+    ),
+    Mutant(
+        "random-windows-by-length",
+        "episode-share",
+        WINDOWS,
+        "for number in range(rule.per_episode):",
+        "for number in range(rule.per_episode + steps.tokens // rule.length):",
+    ),
+    # The last step.
+    Mutant(
+        "last-step-kept",
+        "last-step",
+        RLDS,
+        'total if last_step == "keep" else',
+        "total if last_step else",
+    ),
+    Mutant(
+        "last-step-kept-by-default",
+        "last-step",
+        CONFIG,
+        'last_step: Literal["drop", "keep"] = "drop"',
+        'last_step: Literal["drop", "keep"] = "keep"',
+    ),
+    Mutant(
+        "last-valid-step-dropped-too",
+        "last-step",
+        RLDS,
+        "    return first\n",
+        "    return max(1, first - 1)\n",
+    ),
+    Mutant(
+        "truncated-recording-loses-a-step",
+        "last-step",
+        RLDS,
+        "says that its action is missing.\n        return total",
+        "says that its action is missing.\n        return total - 1",
+    ),
+    Mutant(
+        "only-the-last-file-is-read",
+        "last-step",
+        "gato_data/readers/features.py",
+        "tuple(names)",
+        "tuple(names[-1:])",
+    ),
+)
