@@ -123,6 +123,35 @@ MUTANTS = (
         "found = random + self.share * (expert - random)",
         "found = expert - (1 - self.share) * abs(expert - random)",
     ),
+    # The rules that stand in for the paper's.
+    Mutant(
+        "relative-share-from-zero",
+        "negative-returns",
+        RETURNS,
+        "random = self.random or 0.0",
+        "random = 0.0",
+    ),
+    Mutant(
+        "given-expert-return-ignored",
+        "expert-return",
+        RETURNS,
+        "if rule.expert is not None:",
+        "if False:",
+    ),
+    Mutant(
+        "nothing-won-is-a-success",
+        "return-threshold",
+        RETURNS,
+        "return values > 0 if marks is None",
+        "return values >= 0 if marks is None",
+    ),
+    Mutant(
+        "top-k-keeps-the-worst",
+        "return-threshold",
+        RETURNS,
+        "np.lexsort((ties, -values))",
+        "np.lexsort((ties, values))",
+    ),
     # Over what.
     Mutant(
         "one-threshold-for-all-tasks",

@@ -8,7 +8,7 @@ import pytest
 
 from pipelines import cli
 
-VERBS = ("record", "vocab", "plan", "build", "verify", "inspect")
+VERBS = ("record", "describe", "vocab", "plan", "build", "verify", "inspect")
 
 
 @pytest.mark.parametrize("verb", VERBS)

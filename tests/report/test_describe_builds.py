@@ -11,6 +11,7 @@ import yaml
 from gato_data.config import load_config
 from gato_data.readers.rlds_source import RldsSource
 from gato_data.report.describing.sample import sample
+from gato_data.storage import example, framing
 from pipelines import cli
 from tests.building.builds import records
 from tests.catalogue.episodes import random_episodes
@@ -255,3 +256,65 @@ def test_few_records_are_read_spread_over_the_files(tmp_path: Path) -> None:
     assert read(3) == [(0, 0), (2, 0), (4, 0)]
     assert read(9) == [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1), (3, 0), (3, 1), (4, 0)]
     assert len(read(100)) == 12
+
+
+@pytest.mark.parametrize("role", ["observation", "action"])
+def test_what_is_missing_is_said_so(
+    role: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing can be proposed, and still the page says what there is."""
+    folder = write_set(tmp_path / "toy", without=(f"steps/{role}",))
+    assert cli.main(["describe", str(folder)]) == 0
+    shown = capsys.readouterr()
+    assert f"warning: no key was found for `{role}`" in shown.err
+    assert f"# ! no key was found for `{role}`" in shown.out
+    assert "# - steps/reward" in shown.out
+    assert role not in yaml.safe_load(shown.out)["datasets"][0]
+
+
+def test_files_without_records(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["describe", str(write_set(tmp_path / "toy", episodes=0))]) == 2
+    assert "no episode could be read, of 0 that were tried" in capsys.readouterr().err
+
+
+def _shorten(path: Path, key: str, values: int) -> None:
+    """Takes values away from the end of a key of floats, in every record of a file."""
+    changed = []
+    with path.open("rb") as file:
+        for record in framing.scan(file, 1 << 30):
+            features = {
+                name: _values(feature) for name, feature in example.parse(record.payload).items()
+            }
+            features[key] = features[key][:-values]
+            changed.append(framing.frame(example.serialise(features)))
+    path.write_bytes(b"".join(changed))
+
+
+def _values(feature: example.Feature) -> Any:
+    if feature.kind == example.BYTES_LIST:
+        return list(feature.bytes_column())
+    return feature.ints() if feature.kind == example.INT64_LIST else feature.floats()
+
+
+@pytest.mark.parametrize(
+    ("without", "says"),
+    [
+        (
+            (),
+            "the keys have different numbers of steps: steps/is_last 4, steps/observation/state 3",
+        ),
+        (("steps/is_last",), "it has 3 values where other keys have 4"),
+    ],
+)
+def test_a_key_with_other_steps_is_left_out(
+    without: tuple[str, ...], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its values cannot be told apart by steps, and the other keys are not to blame."""
+    folder = write_set(tmp_path, without=without)
+    path = folder / "1.0.0" / f"{folder.name}-train.tfrecord-00000-of-00001"
+    _shorten(path, "steps/observation/state", 3)
+    (data_set,) = describe_and_build(folder)["datasets"]
+    assert data_set["observation"] == ["steps/observation/camera"]
+    said = "steps/observation/state: in 6 of 6 episodes it cannot be read: "
+    (line,) = [x for x in capsys.readouterr().err.splitlines() if said in x]
+    assert line.endswith(says)

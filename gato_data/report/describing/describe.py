@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gato_data.errors import UsageError
 from gato_data.report.describing.gathering import gather
-from gato_data.report.describing.location import Location, locate
+from gato_data.report.describing.location import locate
 from gato_data.report.describing.page import Commands, page, warnings
 from gato_data.report.describing.proposal import Request, propose
 from gato_data.schema_files import read_schema
@@ -101,6 +101,3 @@ def _seen_from(folder: str, path: str) -> str:
     # `..` leads up from where a folder really is, not from where a link to it stands.
     target = os.path.realpath(path) if ".." in path.split(os.sep) else os.path.abspath(path)
     return os.path.relpath(target, os.path.realpath(folder))
-
-
-__all__ = ["EPISODES", "Description", "Location", "describe"]

@@ -22,7 +22,7 @@ _EMBEDDING = 64
 _EMBEDDING_NAME = re.compile("embed|_emb$|_emb_", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Entry:
     """A key of the steps.
 

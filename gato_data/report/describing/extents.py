@@ -16,7 +16,7 @@ MAX_DIMENSIONS = 32
 _FEW = 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Extent:
     """The values of a key over some steps.
 

@@ -60,7 +60,7 @@ class Facts:
       keys: what was seen of each key of the steps.
       faults: by key, in how many episodes it could not be read, and why in the first of them.
       scalars: by path, for each field of one text or number its value in each episode.
-      rewards: of each episode; None where the steps have no reward.
+      rewards: of each episode; None where the steps have no reward of one number.
       ends: how the episodes end.
     """
 

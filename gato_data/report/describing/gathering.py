@@ -52,7 +52,7 @@ def gather(source: Source, episodes: int, tokenizer: TextTokenizer | None) -> Fa
         keys=gathered.keys,
         faults=gathered.faults,
         scalars={path: values for path, values in gathered.scalars.items() if values},
-        rewards=gathered.rewards if reward_leaf(source.leaves) else None,
+        rewards=gathered.rewards or None,
         ends=Ends(gathered.dropped, gathered.whole, gathered.lone, gathered.misplaced),
     )
 

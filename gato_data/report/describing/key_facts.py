@@ -44,7 +44,7 @@ class Tally:
         return Tally(self.count + other.count, self.total + other.total, most)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class KeyFacts:
     """What some episodes hold of a key.
 

@@ -92,21 +92,23 @@ def _head(proposal: Proposal, commands: Commands) -> Iterator[str]:
     files = f"{len(facts.read)} of {facts.files} files" if facts.files > 1 else "1 file"
     yield from comment(
         f"{facts.episodes:,}{of} {'episode was' if facts.episodes == 1 else 'episodes were'} read, "
-        f"from {files}; an episode has {_steps(facts.steps)} steps. Values, lengths and sizes are "
+        f"from {files}; an episode has {_steps(facts.steps)}. Values, lengths and sizes are "
         'those of what was read. Lines that begin with "# !" deserve a look.',
         0,
     )
     yield "#"
     name = proposal.request.name
     yield from _command_lines(["gato-data", "plan", commands.config, "--output", f"out/{name}"], 0)
+    if proposal.problems:
+        yield "#"
     for text in proposal.problems:
         yield from warning(text, 0)
 
 
 def _steps(tally: Tally) -> str:
     if tally.mean == tally.most:
-        return str(tally.most)
-    return f"{tally.mean:.3g} (at most {tally.most})"
+        return counted(tally.most, "step")
+    return f"{tally.mean:.3g} steps (at most {tally.most})"
 
 
 def _record_warnings(proposal: Proposal) -> list[str]:

@@ -201,6 +201,13 @@ def _text_setting(observation: Observation, action_tokens: int) -> Setting:
 
 def _problems(found: Proposal) -> tuple[str, ...]:
     """What a build would say of the config before it reads anything."""
+    roles = {"observation": found.observation.entries, "action": found.action}
+    missing = [role for role, entries in roles.items() if not any(x.is_used for x in entries)]
+    if missing:
+        return tuple(
+            f"no key was found for `{role}`: name one there; without it, `plan` refuses this config"
+            for role in missing
+        )
     try:
         config = config_from_json(found.to_json(), "this config")
         resolve_layout(config.datasets[0], config.sequence, found.facts.leaves)

@@ -22,7 +22,7 @@ def filter_setting(facts: Facts, last_step: str, order: str | None) -> Setting:
         found = facts.leaves.get(_REWARD)
         why = "no step has a reward"
         if found is not None:
-            why = f"{_REWARD} is not one number a step"
+            why = f"{_REWARD} cannot be read as one number a step"
         return _off(f"{why}, so there are no returns to filter by")
     returns = [rewards.of(last_step) for rewards in facts.rewards]
     if not all(map(math.isfinite, returns)):

@@ -38,7 +38,7 @@ def in_words(parts: list[str]) -> str:
 
 def short_number(value: float) -> str:
     """A number as people read it: four digits."""
-    return f"{value:.4g}"
+    return f"{value + 0.0:.4g}"  # the sum has no -0
 
 
 def counted(number: int, what: str) -> str:
