@@ -130,9 +130,7 @@ def _parser() -> argparse.ArgumentParser:
         "path", metavar="PATH", help="folder of a data set, or tfds:NAME[/CONFIG][:VERSION]"
     )
     verb.add_argument("--output", metavar="FILE.yaml", help="instead of standard output")
-    verb.add_argument(
-        "--episodes", type=_count, default=20, metavar="N", help="read at most (20)"
-    )
+    verb.add_argument("--episodes", type=_count, default=20, metavar="N", help="read at most (20)")
     verb.add_argument("--split", metavar="SPLIT", help="train, or the first one there is")
     verb.add_argument("--name", metavar="NAME", help="of the data set in the config")
     verb.add_argument("--text-model", metavar="FILE.model", help="counts the tokens of texts")
