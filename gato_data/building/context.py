@@ -1,6 +1,6 @@
 """What a worker needs to know of one data set, opened from the config."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from gato_data.config import (
     resolve,
 )
 from gato_data.errors import ContentError, UsageError
-from gato_data.readers.features import Leaf
+from gato_data.readers.features import TENSOR, Leaf
 from gato_data.readers.opening import open_kind
 from gato_data.readers.rlds_fields import REWARD, step_path
 from gato_data.readers.source import Record, Source
@@ -102,11 +102,7 @@ class DatasetContext:
 
     @property
     def reward_leaf(self) -> Leaf | None:
-        """The reward of a step, where the data set has one number a step."""
-        leaf = self.source.leaves.get(step_path(REWARD))
-        if leaf is None or leaf.obstacle or leaf.kind != "tensor" or not leaf.holds_one:
-            return None
-        return leaf
+        return reward_leaf(self.source.leaves)
 
     def tokenise(self, content: Any) -> TokenisedEpisode:
         """The episode of one record, measured.
@@ -127,6 +123,14 @@ class DatasetContext:
                 f"{self.job.config.sequence.length}: make that at least {longest}"
             )
         return tokenised
+
+
+def reward_leaf(leaves: Mapping[str, Leaf]) -> Leaf | None:
+    """The reward of a step, where the data set has one number a step."""
+    leaf = leaves.get(step_path(REWARD))
+    if leaf is None or leaf.obstacle or leaf.kind != TENSOR or leaf.dtype == "string":
+        return None
+    return leaf if leaf.holds_one else None
 
 
 def load_text(job: Job) -> TextTokenizer | None:

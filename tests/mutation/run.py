@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -16,8 +17,9 @@ from tests.mutation.mutant import Mutant
 
 # All that the tests of the rules read.
 COPIED = ("gato_data", "pipelines", "schemas", "tests", "docs", "configs", "pyproject.toml")
-# A mutant whose tests run longer than this hangs, and so is caught.
+# A mutant whose tests run longer than this hangs, and so is caught; or fills the memory.
 LONGEST = 200
+MOST_MEMORY = 8 << 30
 # The profile of tests/conftest.py judges every mutant by the same examples.
 PYTEST = (
     *("-x", "-q", "--no-header", "--tb=no", "-p", "no:cacheprovider"),
@@ -129,5 +131,10 @@ def _python(
         capture_output=True,
         text=True,
         timeout=LONGEST,
+        preexec_fn=_limit_memory,
         check=False,
     )
+
+
+def _limit_memory() -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))

@@ -159,4 +159,33 @@ MUTANTS = (
         "tuple(names)",
         "tuple(names[-1:])",
     ),
+    # Texts that stand once a window.
+    Mutant(
+        "text-of-a-window-not-in-its-length",
+        "text-every-step",
+        WINDOWS,
+        "room = rule.length - lent.length - lead\n        if number == 0",
+        "room = rule.length - lent.length\n        if number == 0",
+    ),
+    Mutant(
+        "text-of-a-random-window-not-in-its-length",
+        "text-every-step",
+        WINDOWS,
+        "room = rule.length - lent.length - lead\n            yield",
+        "room = rule.length - lent.length\n            yield",
+    ),
+    Mutant(
+        "text-of-the-step-before",
+        "text-every-step",
+        WINDOWS,
+        "return int(self.leads[np.searchsorted(self.starts, start)])",
+        "return int(self.leads[np.searchsorted(self.starts, start) - 1])",
+    ),
+    Mutant(
+        "text-of-a-prompt-not-in-its-length",
+        "text-every-step",
+        WINDOWS,
+        "return Prompt(start, min(start + length - lead, end), from_end, lead)",
+        "return Prompt(start, min(start + length, end), from_end, lead)",
+    ),
 )

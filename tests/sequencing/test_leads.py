@@ -83,6 +83,7 @@ def check_prompt(rule: WindowRule, donor: Steps, prompt: Prompt) -> None:
         assert prompt.length == rule.prompt_length
 
 
+@pytest.mark.fidelity("text-every-step")
 @settings(deadline=None, max_examples=400)
 @given(rule=rules("cover"), steps=episodes(), donor=episodes(), seed=st.integers(0, 99))
 def test_cover(rule: WindowRule, steps: Steps, donor: Steps, seed: int) -> None:
@@ -99,6 +100,7 @@ def test_cover(rule: WindowRule, steps: Steps, donor: Steps, seed: int) -> None:
         assert all(left < right for left, right in itertools.pairwise(middle))
 
 
+@pytest.mark.fidelity("text-every-step")
 @settings(deadline=None, max_examples=300)
 @given(rule=rules("random"), steps=episodes(), donor=episodes(), seed=st.integers(0, 99))
 def test_random(rule: WindowRule, steps: Steps, donor: Steps, seed: int) -> None:
@@ -154,6 +156,7 @@ def test_the_plan_has_no_longer_timestep_than_the_episode(steps: Steps) -> None:
     assert planned.longest <= steps.longest
 
 
+@pytest.mark.fidelity("text-every-step")
 def test_pinned() -> None:
     """A golden list: 500 steps of 6 tokens and a text of 20 before them in every window."""
     steps, donor = Steps.uniform(500, 3000, 10_000), Steps.uniform(200, 1200, 4000)

@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from gato_data.readers.features import TENSOR, Leaf
-from gato_data.readers.rlds_fields import REWARD, step_path
+from gato_data.readers.features import Leaf
 from gato_data.readers.source import Scalar
 from gato_data.report.describing.key_facts import KeyFacts, Tally
 
@@ -76,11 +75,3 @@ class Facts:
     scalars: Mapping[str, Sequence[Scalar]]
     rewards: Sequence[Rewards] | None
     ends: Ends
-
-
-def reward_leaf(leaves: Mapping[str, Leaf]) -> Leaf | None:
-    """The reward of a step, where there is one number a step."""
-    leaf = leaves.get(step_path(REWARD))
-    if leaf is None or leaf.obstacle or leaf.kind != TENSOR or leaf.step_size != 1:
-        return None
-    return None if leaf.dtype == "string" else leaf

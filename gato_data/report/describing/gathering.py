@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from gato_data.building.context import reward_leaf
 from gato_data.errors import ContentError
 from gato_data.readers.features import IMAGE, Leaf
 from gato_data.readers.source import Record, Scalar, Source
-from gato_data.report.describing.facts import Ends, Facts, Rewards, reward_leaf
+from gato_data.report.describing.facts import Ends, Facts, Rewards
 from gato_data.report.describing.key_facts import KeyFacts, Tally, observe
 from gato_data.report.describing.sample import sample
 from gato_data.sequencing.columns import Column
