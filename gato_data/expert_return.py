@@ -144,6 +144,9 @@ class Rule:
         Raises:
           ValueError: the numbers are too far apart for float64.
         """
+        if self.share == 1:
+            # Exactly: rounding must not lift it above the expert's own episodes.
+            return expert
         random = self.random or 0.0
         found = random + self.share * (expert - random)
         if not math.isfinite(found):

@@ -93,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="gato-data",
         allow_abbrev=False,
-        description="Turns agent episodes (RLDS) into Gato token sequences.",
+        description="Turns agent episodes (RLDS, Minari) into Gato token sequences.",
         epilog="Example: gato-data build configs/demo.yaml --output out/demo",
     )
     parser.add_argument("--version", action="version", version=gato_data.__version__)

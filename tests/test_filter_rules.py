@@ -42,6 +42,13 @@ def test_relative_to_random_of_negative_returns() -> None:
 
 
 @pytest.mark.fidelity("return-threshold")
+def test_a_whole_share_is_the_expert_return_itself() -> None:
+    """In floats -0.8 + (-0.2 + 0.8) is above -0.2, and would drop the expert's own episodes."""
+    assert Rule(share=1.0, random=-0.8).threshold(-0.2) == -0.2
+    assert kept([-0.2] * 5, Rule(share=1.0, random=-0.8)) == [-0.2] * 5
+
+
+@pytest.mark.fidelity("return-threshold")
 def test_relative_to_zero_is_the_papers_rule() -> None:
     random = np.random.default_rng(0)
     for returns in random.normal(size=(200, 9)).tolist():

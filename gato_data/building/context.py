@@ -1,7 +1,7 @@
 """What a worker needs to know of one data set, opened from the config."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gato_data.building.action_ranges import asked_ranges
@@ -57,7 +57,7 @@ class DatasetContext:
     Attributes:
       job: the build.
       dataset: its section of the config.
-      source: its features and record files.
+      source: its features and record files, narrowed to what the config names.
       layout: the token layout of a step.
       vocabulary: the id map.
       text: the SentencePiece model, if there is one.
@@ -171,11 +171,13 @@ def open_context(job: Job, name: str, text: TextTokenizer | None) -> DatasetCont
         text,
         tuple(source.leaves[field.path] for field in layout.fields),
     )
-    _check_references(context)
-    return context
+    reward = [] if context.reward_leaf is None else [context.reward_leaf]
+    needed = [*context.column_leaves, *reward, *_referred_leaves(context)]
+    return replace(context, source=source.narrowed(needed))
 
 
-def _check_references(context: DatasetContext) -> None:
+def _referred_leaves(context: DatasetContext) -> Iterator[Leaf]:
+    """What the config names beside the layout. Raises UsageError if the data set lacks it."""
     dataset = context.dataset
     references = {
         "task": dataset.task.path if dataset.task else None,
@@ -185,21 +187,23 @@ def _check_references(context: DatasetContext) -> None:
     }
     for key, path in references.items():
         if path is not None:
-            context.metadata_leaf(key, path)
+            yield context.metadata_leaf(key, path)
     if dataset.filter:
         for key, rule in dataset.filter.rules.items():
-            _check_rule(context, key, rule)
+            yield from _rule_leaves(context, key, rule)
 
 
-def _check_rule(context: DatasetContext, key: str, rule: FilterRule) -> None:
-    """Refuses a rule of the filter that the data set has no numbers for."""
+def _rule_leaves(context: DatasetContext, key: str, rule: FilterRule) -> Iterator[Leaf]:
+    """The field that a rule names. Refuses a rule that the data set has no numbers for."""
     if isinstance(rule.successes_only, str):
-        leaf = context.metadata_leaf(f"{key}.successes_only", rule.successes_only)
+        wanted = (f"{key}.successes_only", rule.successes_only)
+        leaf = find_leaf(context.where, *wanted, context.source.leaves, "boolean or number")
         if leaf.dtype == "string":
             raise UsageError(
                 f"{context.where}: `{key}.successes_only: {leaf.path}` is a text; name a field of "
                 "booleans or numbers."
             )
+        yield leaf
         return
     used = {
         "successes_only: true": rule.successes_only,

@@ -52,6 +52,7 @@ INDEX_SCHEMA = pa.schema(
         ("action_tokens", pa.int64()),
         ("target_tokens", pa.int64()),
         ("lead_tokens", pa.int64()),
+        ("text_changes", pa.bool_()),
         ("return", pa.float64()),
         ("success", pa.bool_()),
         ("low", pa.list_(pa.float64())),
@@ -269,6 +270,7 @@ def _facts(context: DatasetContext, record: Record) -> dict[str, Any]:
         "action_tokens": tokenised.count(lambda field: field.is_action),
         "target_tokens": tokenised.count(lambda field: field.is_target),
         "lead_tokens": None if (leads := tokenised.steps.leads) is None else int(leads.sum()),
+        "text_changes": tokenised.text_changes,
         "return": _return(context, record, tokenised.episode.steps),
         "success": _success(context, record, tokenised.episode.steps),
         "low": lows,
@@ -305,10 +307,12 @@ def _return(context: DatasetContext, record: Record, steps: int) -> float | None
     values = record.values(leaf)[:steps]
     if len(values) < steps:
         raise ContentError(f"{leaf.path}: {len(values)} rewards for {steps} steps")
-    total = math.fsum(values.tolist()) if np.isfinite(values).all() else math.nan
-    if not math.isfinite(total):
+    if not np.isfinite(values).all():
         raise ContentError(f"{leaf.path}: a reward is NaN or infinite")
-    return total
+    try:
+        return math.fsum(values.tolist())
+    except OverflowError:
+        raise ContentError(f"{leaf.path}: the sum of the rewards is beyond float64") from None
 
 
 def _success(context: DatasetContext, record: Record, steps: int) -> bool | None:

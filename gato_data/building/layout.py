@@ -63,7 +63,9 @@ def resolve_layout(
     return layout.with_ranges(given_ranges(asked, layout.fields))
 
 
-def find_leaf(where: str, key: str, path: str, leaves: Mapping[str, Leaf]) -> Leaf:
+def find_leaf(
+    where: str, key: str, path: str, leaves: Mapping[str, Leaf], what_for: str = "text or number"
+) -> Leaf:
     """The leaf of a path of the config that stands for one text or number.
 
     Raises:
@@ -80,7 +82,7 @@ def find_leaf(where: str, key: str, path: str, leaves: Mapping[str, Leaf]) -> Le
         size = "a number of" if leaf.step_size is None else leaf.step_size
         what = "an image" if leaf.kind == IMAGE else f"{size} values"
         raise UsageError(
-            f"{where}: `{key}: {path}` is {what}; it must be the path of one text or number."
+            f"{where}: `{key}: {path}` is {what}; it must be the path of one {what_for}."
         )
     return leaf
 
@@ -133,7 +135,10 @@ def _field(where: str, dataset: DatasetConfig, leaf: Leaf, is_action: bool) -> F
     modality = _modality(where, dataset.modalities.get(leaf.path), leaf)
     if modality == Modality.IMAGE:
         if is_action:
-            raise UsageError(f"{where}: the action {leaf.path} is an image; images have no ids.")
+            raise UsageError(
+                f"{where}: the action {leaf.path} is an image; images have no ids. List the keys "
+                "to use under `action`, without this one."
+            )
         return Field(
             leaf.path,
             is_action,

@@ -193,7 +193,7 @@ def make_plan(
             for warning in (
                 *selection.warnings,
                 *_lonely(job, selection),
-                *text_warnings(context, shares.get(selection.dataset)),
+                *text_warnings(context, shares.get(selection.dataset), _changing(selection)),
             )
         ],
     )
@@ -213,6 +213,12 @@ class _Totals:
                 self.tokens += size.tokens
                 self.images += size.image_tokens
                 self.bytes += size.bytes(length)
+
+
+def _changing(selection: Selection) -> int:
+    """Kept episodes whose observed texts differ between steps."""
+    changes = selection.index["text_changes"].to_pylist()
+    return sum(bool(changes[row]) for row in selection.kept)
 
 
 def _lonely(job: Job, selection: Selection) -> list[str]:

@@ -100,7 +100,8 @@ def select(context: DatasetContext, index: pa.Table) -> Selection:
     ids = index["episode_id"].to_pylist()
     usable = [row for row, fault in enumerate(index["fault"].to_pylist()) if fault is None]
     _check_ids(context, index, [ids[row] for row in usable])
-    found, reasons = _filter(context, index, _collection_order(context, index, usable))
+    ordered = _collection_order(context, index, usable)
+    found, reasons = _filter(context, index, ordered)
     tasks = index["task"].to_pylist()
     passed = Counter(tasks[row] for row in usable if reasons[row] == KEPT)
     if not passed:
@@ -113,7 +114,11 @@ def select(context: DatasetContext, index: pa.Table) -> Selection:
         reasons,
         [_split(dataset, seed, ids[row], tasks[row]) for row in range(len(ids))],
         found,
-        (*_warnings(context, found, passed), *check_actions(context, index, kept)),
+        (
+            *_warnings(context, found, passed),
+            *_tied_order(context, index, ordered, found),
+            *check_actions(context, index, kept),
+        ),
     )
 
 
@@ -169,14 +174,52 @@ def _collection_order(
     """Rows by the field that gives the order of collection, else as they lie in the files."""
     if not (context.dataset.filter and context.dataset.filter.order_by):
         return rows
-    kinds = ("order_integer", "order_number", "order_text")
-    columns = [index[name].to_pylist() for name in kinds]
-    values = next(x for x in (*columns, columns[0]) if not rows or x[rows[0]] is not None)
+    values = _order_values(index, rows)
     if context.dataset.episode_id is None:
         return sorted(rows, key=lambda row: values[row])
     # Equal values must not fall back to the order of the files, which may be cut in another way.
     ids = index["episode_id"].to_pylist()
     return sorted(rows, key=lambda row: (values[row], ids[row]))
+
+
+def _order_values(index: pa.Table, rows: Sequence[int]) -> list[Any]:
+    """The value of `order_by` of each row of the index; None outside the usable `rows`."""
+    kinds = ("order_integer", "order_number", "order_text")
+    columns = [index[name].to_pylist() for name in kinds]
+    return next(x for x in (*columns, columns[0]) if not rows or x[rows[0]] is not None)
+
+
+def _tied_order(
+    context: DatasetContext,
+    index: pa.Table,
+    rows: Sequence[int],
+    tasks: Mapping[str, TaskReturns],
+) -> list[str]:
+    """A warning where `order_by` leaves open which of two episodes of a task came first.
+
+    A counter that starts again with each checkpoint mixes its episodes without another sign.
+    """
+    path = context.dataset.filter.order_by if context.dataset.filter else None
+    if path is None:
+        return []
+    names, values = index["task"].to_pylist(), _order_values(index, rows)
+    counts = Counter((names[row], values[row]) for row in rows if _is_ordered(tasks[names[row]]))
+    tied = sum(count for count in counts.values() if count > 1)
+    if not tied:
+        return []
+    last = "their place in the files" if context.dataset.episode_id is None else "their episode id"
+    return [
+        f"{context.where}: {tied} of {counts.total()} episodes share a value of "
+        f"`filter.order_by: {path}` with another of their task; {last} breaks the tie, which may "
+        "not be the order of collection. Name a field that differs in each episode of a task, or "
+        "take `filter: {estimator: top_mean}`, which needs no order."
+    ]
+
+
+def _is_ordered(found: TaskReturns) -> bool:
+    """Whether the order of collection decides which episodes of a task are kept."""
+    is_window = found.share is not None and found.estimator == "window"
+    return found.rule == TOP_K or (is_window and found.lowest < found.best)
 
 
 def _check_ids(context: DatasetContext, index: pa.Table, ids: Sequence[str]) -> None:

@@ -65,14 +65,28 @@ def text_share(sizes: Iterable[EpisodeSize]) -> float:
     return texts / targets if targets else 0.0
 
 
-def text_warnings(context: DatasetContext, share: float | None) -> Iterator[str]:
-    """What to know of the texts of a data set; `share` is None where it has none."""
+def text_warnings(
+    context: DatasetContext, share: float | None, changing: int = 0
+) -> Iterator[str]:
+    """What to know of the texts of a data set.
+
+    Args:
+      context: the data set.
+      share: of the targets that are text; None where it has no text.
+      changing: kept episodes whose observed texts differ between steps.
+    """
     is_observed = any(not field.is_action for field in context.layout.texts)
     if context.dataset.text == "first_of_window":
         if not is_observed:
             yield (
                 f"{context.where}: `text: first_of_window` has no effect, because no key of its "
                 "observation is text."
+            )
+        if changing:
+            yield (
+                f"{context.where}: `text: first_of_window` leaves out texts that are said once: in "
+                f"{changing} kept episodes the observed text changes between steps, and only the "
+                "first one of each window stays. Set `text: every_step` if the others matter."
             )
     elif is_observed and share is not None and share > 0.5:
         yield (

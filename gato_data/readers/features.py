@@ -6,6 +6,7 @@ The nested features are flattened to leaves as TFDS flattens them into `tf.train
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -132,7 +133,7 @@ def _stated_lengths(directory: str, split: str, names: Sequence[str]) -> dict[st
             if described["name"] == split
             for length in described["shardLengths"]
         ]
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError):
         return {}
     # Files that were cut anew are not the ones that it speaks of.
     return dict(zip(names, lengths, strict=True)) if len(lengths) == len(names) else {}
@@ -171,7 +172,8 @@ def read_features(directory: str) -> dict[str, Leaf]:
     """All leaves of a TFDS directory by path.
 
     Raises:
-      UsageError: the directory or its `features.json` is missing or damaged.
+      UsageError: the directory or its `features.json` is missing or damaged, or two features have
+        one path.
     """
     path = files.join(directory, "features.json")
     try:
@@ -186,12 +188,34 @@ def read_features(directory: str) -> dict[str, Leaf]:
         ) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: no valid JSON ({error}). Copy the data set again.") from None
+    except RecursionError:
+        raise UsageError(_too_deep(path)) from None
     try:
         leaves = _walk(in_todays_form(tree), (), (), False)
         found = sorted(leaves, key=lambda leaf: leaf.path.split("/"))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UsageError(f"{path}: not the features of a TFDS data set ({error!r}).") from None
+    except RecursionError:
+        raise UsageError(_too_deep(path)) from None
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise UsageError(
+            f"{path}: not the features of a TFDS data set ({error!r}). Copy the data set again."
+        ) from None
+    _check_paths(path, found)
     return {leaf.path: leaf for leaf in found}
+
+
+def _too_deep(path: str) -> str:
+    return f"{path}: features within features without an end. Copy the data set again."
+
+
+def _check_paths(path: str, leaves: Sequence[Leaf]) -> None:
+    """Refuses features of one path: a record has one list for both, and only one could be meant."""
+    counts = Counter(leaf.path for leaf in leaves)
+    repeated = [name for name, count in counts.items() if count > 1]
+    if repeated:
+        raise UsageError(
+            f"{path}: two features have the path {repeated[0]!r}. Write the data set again, with a "
+            'name of its own for each feature and without "/" in the names.'
+        )
 
 
 def _walk(
@@ -214,6 +238,8 @@ def _walk(
         yield from _translation(node["translation"], path, repeats, per_step)
     elif "video" in node:
         frames, *shape = _shape(node["video"].get("shape", {})) or (None, None, None, 3)
+        # An empty shape would stand for an undeclared one.
+        shape = shape or [frames]
         image = {"shape": _dimensions(shape), "dtype": node["video"].get("dtype", "uint8")}
         yield _leaf({**node, "image": image}, "/".join(path), (*repeats, frames), per_step)
     else:
@@ -278,6 +304,8 @@ def _tensor_node(node: Mapping[str, Any]) -> Mapping[str, Any] | None:
 def _image_obstacle(dtype: str, shape: tuple[int | None, ...]) -> str | None:
     if dtype not in ("uint8", "uint16"):
         return f"images of {dtype} are not supported"
+    if len(shape) != 3:  # [height, width, channels]
+        return f"images of {len(shape)} dimensions are not supported"
     if shape[-1] not in (None, 1, 3, 4):
         return f"images of {shape[-1]} channels are not supported"
     return None
@@ -304,7 +332,15 @@ def _shape(node: Mapping[str, Any]) -> tuple[int | None, ...]:
 
 
 def _side(side: str | int) -> int | None:
-    return None if int(side) == UNKNOWN_LENGTH else int(side)
+    """A side or a length, None where it is not declared.
+
+    Raises:
+      ValueError: it is negative, or no number.
+    """
+    length = int(side)
+    if length < UNKNOWN_LENGTH:
+        raise ValueError(f"a side or length of {length}")
+    return None if length == UNKNOWN_LENGTH else length
 
 
 def _dimensions(shape: Iterable[int | None]) -> dict[str, list[int]]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from gato_data.readers.minari_spaces import (
     Place,
     components,
     has_closing_value,
+    is_shape,
 )
 from gato_data.readers.minari_storage import (
     STRING_BYTES,
@@ -125,7 +127,9 @@ class ArrowReader:
         columns: dict[str, Values] = {}
         unreadable: dict[str, str] = {}
         with damage_named():
-            rows = _checked(_BATCHES[self._storage.form](self._storage.path(number), limit))
+            path = self._storage.path(number)
+            rows = _checked(_BATCHES[self._storage.form](path, places, budget))
+        budget.restart()
         for place in places:
             path = place.leaf.path
             try:
@@ -136,7 +140,7 @@ class ArrowReader:
                         columns[path] = _values(array if closing else array[:-1], budget)
             except ContentError as error:
                 unreadable[path] = str(error)
-        return StoredEpisode(attributes, columns, unreadable)
+        return StoredEpisode(attributes, columns, unreadable, budget.peak)
 
 
 def _checked(batches: Sequence[pa.RecordBatch]) -> pa.StructArray:
@@ -153,9 +157,9 @@ def _arrow_schema(path: str) -> pa.Schema:
         return pa.ipc.open_file(file).schema
 
 
-def _arrow(path: str, limit: int) -> list[pa.RecordBatch]:
+def _arrow(path: str, places: Sequence[Place], budget: Budget) -> list[pa.RecordBatch]:
     """The record batches of an Arrow file, whose buffers are those of the file."""
-    Budget(limit).take(files.size_of(path))
+    budget.take(files.size_of(path))
     data = files.read_bytes(path)
     if not data.startswith(_MAGIC) or not data.endswith(_MAGIC):
         raise ContentError("not a whole Arrow file")
@@ -169,7 +173,10 @@ def _arrow(path: str, limit: int) -> list[pa.RecordBatch]:
             raise ContentError(f"it holds a {message.type}, which Minari does not write")
         if _is_compressed(bytes(message.metadata)):
             raise ContentError("it is compressed, which Minari does not do")
-    return [pa.ipc.read_record_batch(message, schema) for message in messages[1:]]
+    groups = {str(place.keys[0]) for place in places}
+    wanted = [number for number, name in enumerate(schema.names) if name in groups]
+    batches = (pa.ipc.read_record_batch(message, schema) for message in messages[1:])
+    return [batch.select(wanted) for batch in batches]
 
 
 def _is_compressed(header: bytes) -> bool:
@@ -194,14 +201,30 @@ def _is_compressed(header: bytes) -> bool:
     return bool(field(target(field(target(0), 2)), 3))
 
 
-def _parquet(path: str, limit: int) -> list[pa.RecordBatch]:
-    budget = Budget(limit)
+def _parquet(path: str, places: Sequence[Place], budget: Budget) -> list[pa.RecordBatch]:
+    """The rows of a Parquet file, some at a time, with no columns but those of the places."""
+    wanted = [".".join(map(str, place.keys)) for place in places]
     batches = []
     with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(_PARQUET_ROWS):
+        # A page is unpacked as a whole, however few of its rows are asked for.
+        budget.take(_unpacked(file.metadata, wanted))
+        budget.restart()
+        for batch in file.iter_batches(_PARQUET_ROWS, columns=wanted):
             budget.take(batch.nbytes)
             batches.append(batch)
     return batches
+
+
+def _unpacked(stated: pq.FileMetaData, wanted: Sequence[str]) -> int:
+    """Bytes of the pages of some columns, as the file states them."""
+    prefixes = tuple(f"{name}." for name in wanted)
+    groups = (stated.row_group(number) for number in range(stated.num_row_groups))
+    columns = (group.column(number) for group in groups for number in range(group.num_columns))
+    return sum(
+        column.total_uncompressed_size
+        for column in columns
+        if f"{column.path_in_schema}.".startswith(prefixes)
+    )
 
 
 def _flat(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -253,14 +276,27 @@ def _info_leaf(field: pa.Field, path: str) -> Leaf:
     elif _is_number(inner):
         dtype = np.dtype(inner.to_pandas_dtype()).name
         if inner is not field.type:
-            # The sides of one value, such as b"2,3", or b"" for a single number.
-            stated = (field.metadata or {}).get(b"shape", str(field.type.list_size).encode())
-            shape = tuple(int(side) for side in stated.split(b",") if side)
+            size = field.type.list_size
+            stated = (field.metadata or {}).get(b"shape", str(size).encode())
+            sides = _sides(stated, size)
+            shape = sides or ()
+            if sides is None:
+                text = stated[:40].decode(errors="replace")
+                obstacle = f"its shape {text!r} is not one of {size} values"
     else:
         obstacle = f"values of the type {field.type} are not supported"
     if "/" in field.name or not field.name:
         obstacle = "its key is empty or holds a '/'"
     return Leaf(path, kind, dtype, shape, per_step=True, obstacle=obstacle)
+
+
+def _sides(stated: bytes, size: int) -> tuple[int, ...] | None:
+    """The sides of one value, such as of b"2,3", or of b"" for a number; None if that is wrong."""
+    try:
+        sides = tuple(int(side) for side in stated.split(b",") if side)
+    except ValueError:
+        return None
+    return sides if is_shape(sides) and prod(sides) == size else None
 
 
 def _is_number(kind: pa.DataType) -> bool:

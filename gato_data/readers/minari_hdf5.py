@@ -121,7 +121,7 @@ class Hdf5Reader:
                         columns[place.leaf.path] = _values(place.leaf, dataset, budget)
             except ContentError as error:
                 unreadable[place.leaf.path] = str(error)
-        return StoredEpisode(attributes, columns, unreadable)
+        return StoredEpisode(attributes, columns, unreadable, budget.peak)
 
     def _episode(self, number: int) -> h5py.Group:
         name = f"episode_{number}"

@@ -54,7 +54,10 @@ class MinariRecord:
             raise ContentError(f"the episode has no value of {leaf.path}")
         if isinstance(found, BytesColumn):
             return _text(leaf, found[0])
-        first = _numbers(leaf, found[:1]).ravel()[0].item()
+        numbers = _numbers(leaf, found[:1]).ravel()
+        if not len(numbers):
+            raise ContentError(f"a value of {leaf.path} has no numbers")
+        first = numbers[0].item()
         return first if isinstance(first, float) else int(first)
 
     def values(self, leaf: Leaf) -> npt.NDArray[np.generic]:

@@ -4,8 +4,8 @@ An input file is a run of episodes here, so that one large HDF5 file is indexed 
 thousands of small Arrow files in few.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gato_data.errors import ContentError, GatoDataError, UsageError
@@ -13,7 +13,7 @@ from gato_data.readers.features import Leaf
 from gato_data.readers.minari_arrow import ArrowStorage
 from gato_data.readers.minari_metadata import Metadata, read_metadata
 from gato_data.readers.minari_record import MinariRecord
-from gato_data.readers.minari_spaces import Place
+from gato_data.readers.minari_spaces import Place, flag_places
 from gato_data.readers.minari_storage import EpisodeReader, Storage, StoredEpisode, TooLargeError
 from gato_data.readers.source import Row, StoredRecord
 from gato_data.storage import files
@@ -31,7 +31,7 @@ class MinariSource:
     Attributes:
       metadata: what it says of itself.
       storage: how its episodes are stored.
-      places: where its leaves lie in an episode.
+      places: where the leaves that are read lie in an episode.
       leaves: by path, sorted.
     """
 
@@ -66,6 +66,11 @@ class MinariSource:
         # As many digits as the largest number of episodes has, so that names sort like numbers.
         return [f"episodes-{number:08d}" for number in first]
 
+    def narrowed(self, leaves: Collection[Leaf]) -> "MinariSource":
+        # Rewards and flags tell how many steps an episode has.
+        wanted = {leaf.path for leaf in (*leaves, *(place.leaf for place in flag_places()))}
+        return replace(self, places=[place for place in self.places if place.leaf.path in wanted])
+
     def size(self, file: str) -> int:
         return self.storage.size(self._numbers(file))
 
@@ -86,17 +91,18 @@ class MinariSource:
     def read(self, rows: Sequence[Row]) -> Iterator[tuple[Row, StoredEpisode]]:
         with self.storage.reading() as reader:
             for row in rows:
-                content = self._unchanged(reader, row)
-                if content is None:
+                found = self._again(reader, row)
+                if found.crc != row["crc"]:
                     # Once more: the storage may have been at fault.
-                    content = self._unchanged(reader, row)
-                if content is None:
+                    found = self._again(reader, row)
+                if found.crc != row["crc"]:
+                    why = f" ({found.fault})" if found.fault else ""
                     raise GatoDataError(
                         f"{self.directory}: episode {row['offset']} is no longer what was "
-                        "indexed. The data set changed while the build ran; build into a new "
+                        f"indexed{why}. The data set changed while the build ran; build into a new "
                         "directory."
                     )
-                yield row, content
+                yield row, found.content
 
     def parse(self, content: Any) -> MinariRecord:
         return MinariRecord(content)
@@ -124,11 +130,9 @@ class MinariSource:
             return StoredRecord(number, number, 0, 0, None, str(error))
         return StoredRecord(number, number, content.size, content.crc, content)
 
-    def _unchanged(self, reader: EpisodeReader, row: Row) -> StoredEpisode | None:
-        """The episode of a row of the index, or None if it is not the one that was indexed."""
-        # An Arrow file is a little larger than its values; a changed one may be any size.
-        record = self._record(reader, row["offset"], 2 * row["size"] + (16 << 20))
-        return record.content if record.crc == row["crc"] else None
+    def _again(self, reader: EpisodeReader, row: Row) -> StoredRecord:
+        """What lies now where a row of the index says; no more of it than was read then."""
+        return self._record(reader, row["offset"], row["size"])
 
 
 def _storage(metadata: Metadata) -> Storage:

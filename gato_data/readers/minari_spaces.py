@@ -23,6 +23,8 @@ Key = str | int
 # are grids, such as those of MiniGrid.
 _IMAGE_SIDE = 32
 _COLOURS = (1, 3)
+# What numpy 1 allows, less one for the steps.
+_MAX_SIDES = 31
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,11 @@ def space_places(observation: Any, action: Any) -> list[Place]:
         *_walk(observation, ("observations",), (STEPS, OBSERVATION), None),
         *_walk(action, ("actions",), (STEPS, ACTION), None),
     ]
+
+
+def is_shape(sides: Sequence[Any]) -> bool:
+    """Whether numpy can give values these sides."""
+    return len(sides) <= _MAX_SIDES and all(type(side) is int and side >= 0 for side in sides)
 
 
 def printable(text: str) -> str:
@@ -140,8 +147,8 @@ def _is_number(dtype: str) -> bool:
 
 def _sides(shape: Any) -> tuple[int, ...]:
     sides = tuple(shape)
-    if not all(type(side) is int and side >= 0 for side in sides):
-        raise ValueError(f"{shape!r} is no shape")
+    if not is_shape(sides):
+        raise ValueError(f"{str(shape)[:80]} is no shape")
     return sides
 
 

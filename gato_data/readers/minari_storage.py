@@ -61,15 +61,25 @@ class TooLargeError(Exception):
 
 
 class Budget:
-    """What of an episode may still be read into memory: asked before it is read."""
+    """What of an episode may still be read into memory: asked before it is read.
+
+    Attributes:
+      peak: the most that was taken of it. With that as its limit, the same can be read again.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
+        self._used = 0
+        self.peak = 0
+
+    def restart(self) -> None:
+        """Gives back what was taken: from here on the same values count in another form."""
         self._used = 0
 
     def take(self, size: int) -> None:
         """Raises TooLargeError if there is not so much left."""
         self._used += size
+        self.peak = max(self.peak, self._used)
         if self._used > self._limit:
             raise TooLargeError(
                 f"its values take {self._used} bytes or more, over the limit of {self._limit}"
@@ -129,19 +139,13 @@ class StoredEpisode:
       attributes: of the whole episode.
       columns: by path of the leaf: T values, or T + 1 of observations and infos.
       unreadable: by path of the leaf, why there are none.
+      size: bytes that reading it took: the `peak` of its budget.
     """
 
     attributes: Attributes
     columns: Mapping[str, Values]
     unreadable: Mapping[str, str]
-
-    @property
-    def size(self) -> int:
-        """Bytes of the values in memory."""
-        return sum(
-            len(x.buffer) + STRING_BYTES * len(x) if isinstance(x, BytesColumn) else x.nbytes
-            for x in self.columns.values()
-        )
+    size: int
 
     @cached_property
     def crc(self) -> int:
@@ -183,7 +187,7 @@ class EpisodeReader(Protocol):
         """
 
     def read(self, number: int, places: Sequence[Place], limit: int) -> StoredEpisode:
-        """All values of an episode.
+        """The values of an episode.
 
         Args:
           number: of the episode.

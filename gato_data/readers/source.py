@@ -5,7 +5,7 @@ build. What a record is, bytes of a TFRecord file or a group of an HDF5 file, on
 `docs/sources.md` shows how to write one.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -86,6 +86,13 @@ class Source(Protocol):
         """Names of the input files, sorted. Each is indexed in one piece.
 
         They need not be files on disk: a source may cut a large one, and group small ones.
+        """
+
+    def narrowed(self, leaves: Collection[Leaf]) -> "Source":
+        """The same data set, of whose records nothing but these leaves will be asked.
+
+        A source whose records can be read in parts need not read the rest of them; one that reads
+        records as a whole returns itself.
         """
 
     def size(self, file: str) -> int:

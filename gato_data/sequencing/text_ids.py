@@ -31,6 +31,13 @@ class TextIds:
         lengths = np.array([len(ids) for ids in self.distinct], dtype=np.int64)[self.which]
         return self.texts.sums(lengths, steps)
 
+    def changes(self, steps: int) -> bool:
+        """Whether not all steps have the same texts."""
+        if len(set(self.texts.each.tolist())) > 1:
+            return True
+        rows = self.which.reshape(steps, -1)
+        return bool((rows != rows[0]).any())
+
     def flat(self, first: int, last: int) -> npt.NDArray[np.int32]:
         """The ids of the steps [first, last)."""
         which = self.which[self.texts.range_of(first, last)].tolist()

@@ -134,6 +134,14 @@ class TokenisedEpisode:
         return np.array([prod(self.episode.numbers(part.path).shape[1:])])
 
     @property
+    def text_changes(self) -> bool:
+        """Whether the texts that are observed differ between steps."""
+        if self._first is not None:
+            return self._first.text_changes
+        observed = [field.path for field in self.layout.observation if field.path in self._texts]
+        return any(self._texts[path].changes(self.episode.steps) for path in observed)
+
+    @property
     def _is_ragged(self) -> bool:
         return len(self._counts) > 1
 

@@ -387,6 +387,42 @@ def test_fields_that_mark_nothing(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.fixture(scope="module")
+def restarted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """In each task `solved` counts 0 to 3 twice, then on from 8 to 19."""
+    episodes = _episodes(RETURNS)
+    for number, episode in enumerate(episodes):
+        place = number % 20
+        episode["episode_metadata"]["solved"] = place % 4 if place < 8 else place
+    return _write(tmp_path_factory.mktemp("restarted"), episodes)
+
+
+@pytest.mark.parametrize(
+    ("rule", "is_warned"),
+    [
+        ({"order_by": "episode_metadata/solved"}, True),
+        ({"order_by": "episode_metadata/index"}, False),
+        ({"order_by": "episode_metadata/solved", "top_k": 5}, True),
+        # Rules that ask for no order.
+        ({"order_by": "episode_metadata/solved", "estimator": "top_mean"}, False),
+        ({"order_by": "episode_metadata/solved", "successes_only": True}, False),
+    ],
+)
+@pytest.mark.parametrize("has_id", [True, False])
+def test_equal_places_in_the_order_are_warned_of(
+    rule: dict[str, Any], is_warned: bool, has_id: bool, tmp_path: Path, restarted: Path
+) -> None:
+    more = {} if has_id else {"episode_id": None}
+    found = _plan(tmp_path, restarted, rule, **more)
+    last = "their episode id" if has_id else "their place in the files"
+    assert [text for text in found.warnings if "breaks the tie" in text] == [
+        "data set 'robot': 16 of 40 episodes share a value of `filter.order_by: "
+        f"episode_metadata/solved` with another of their task; {last} breaks the tie, which may "
+        "not be the order of collection. Name a field that differs in each episode of a task, or "
+        "take `filter: {estimator: top_mean}`, which needs no order."
+    ] * is_warned
+
+
 def test_top_k(tmp_path: Path, learning: Path, capsys: Capture) -> None:
     rule = {"top_k": 3, "order_by": "episode_metadata/index"}
     assert _run(tmp_path, learning, rule) == 0
@@ -422,6 +458,19 @@ def test_ties_of_top_k_do_not_depend_on_the_files(
         rule = {"top_k": 3} | ({"order_by": order_by} if order_by else {})
         _plan(tmp_path / name, Path(path), rule)
         assert _planned(tmp_path / name / "out") == expected
+
+
+def test_equal_places_in_the_order_do_not_depend_on_the_files(tmp_path: Path) -> None:
+    """The ids decide: two neighbours with 10 make the window, in whatever order they are stored."""
+    for name, shards, turn in (("a", 1, 1), ("b", 3, -1)):
+        episodes = _episodes([0.0, 10.0, 10.0, 0.0] + [0.0] * 16)
+        for number, episode in enumerate(episodes):
+            episode["episode_metadata"] |= {"task": "lift", "index": number // 2}
+        path = rlds_fixtures.write_rlds(
+            tmp_path / name / "1.0.0", _features(), episodes[::turn], shards
+        )
+        found = _plan(tmp_path / name, Path(path), {"order_by": "episode_metadata/index"})
+        assert _task(found, "lift")["expert"] == 10.0
 
 
 @pytest.mark.parametrize(

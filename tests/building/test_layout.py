@@ -334,7 +334,10 @@ def test_a_key_that_cannot_be_read() -> None:
 
 def test_image_actions_are_refused() -> None:
     message = refusal(ROBOT, observation=("steps/reward",), action=("steps/observation/image",))
-    assert message == "the action steps/observation/image is an image; images have no ids."
+    assert message == (
+        "the action steps/observation/image is an image; images have no ids. List the keys to use "
+        "under `action`, without this one."
+    )
 
 
 def camera(height: int | None, width: int | None) -> Leaves:

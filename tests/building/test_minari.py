@@ -1,5 +1,6 @@
 """Builds of data sets that Minari wrote: by hand, against the oracle, damaged, as commands."""
 
+import copy
 import json
 import os
 import shutil
@@ -290,6 +291,36 @@ def test_data_that_change_between_plan_and_build_are_refused(tmp_path: Path) -> 
     os.utime(main, (later, later))
     with pytest.raises(UsageError, match="holds the build of another config, other inputs"):
         build(path, tmp_path / "out")
+
+
+@pytest.mark.parametrize("form", ["hdf5", "parquet"])
+def test_what_the_config_does_not_name_is_not_read(tmp_path: Path, form: str) -> None:
+    episodes = copy.deepcopy(EPISODES)
+    for step in (step for episode in episodes for step in episode["steps"]):
+        step["info"] = {**step["info"], "pixels": np.zeros((64, 64, 3), np.uint8)}
+    data = write_minari(tmp_path / "data", episodes, *SPACES, form, jpeg=False)
+    dataset = {
+        **ZOO,
+        "path": str(data),
+        "observation": ["steps/observation/half"],
+        "action": ["steps/action/_index_1"],
+        "task": "steps/observation/mission",
+        "agent": "steps/observation/count",
+        "filter": {
+            "successes_only": "steps/infos/time",
+            "order_by": "steps/observation/arm/speed",
+        },
+    }
+    # One frame of the infos takes more.
+    limits = {"record_bytes": 12000}
+    build(config_of(tmp_path, dataset, limits=limits), tmp_path / "out")
+    built = records(tmp_path / "out")
+    assert quarantine(tmp_path / "out", "zoo") == []
+    seen = [episode["steps"][0]["observation"] for episode in EPISODES]
+    assert {(int(x["episode_id"]), x["task"], x["agent"]) for x in built} <= {
+        (number, first["mission"], str(first["count"])) for number, first in enumerate(seen)
+    }
+    assert len({x["episode_id"] for x in built}) == 12
 
 
 def test_prompts_come_from_the_same_task_and_agent(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.catalogue import page
-from tests.catalogue.builders import builder_names, structures
+from tests.catalogue.builders import builder_names, reach_of, structures
 from tests.catalogue.openx import SHAPES
 from tests.catalogue.walk import train_model, walk
 
@@ -17,11 +17,12 @@ def rows(folder: Path) -> Iterator[page.Row]:
         (folder / builder).mkdir()
         for number, found in enumerate(structures(builder, folder / builder)):
             if found.is_rlds:
-                outcome = walk(found.features, folder / f"{builder}-{number}", model)
+                target = folder / f"{builder}-{number}"
+                outcome = walk(found.features, target, model, reach=reach_of(found.name))
                 yield page.Row(found.name, len(found.configs), outcome)
                 print(found.name, file=sys.stderr)
     for name, features in SHAPES.items():
-        outcome = walk(features(), folder / name, model, has_last_action=True)
+        outcome = walk(features(), folder / name, model, True, reach_of(name))
         yield page.Row(name, 1, outcome)
 
 

@@ -43,6 +43,15 @@ RWRL_SIZES = {
 }
 
 
+# Sets whose actions are in metres and radians; the others are in [-1, 1], or close to it.
+WIDE = ("mt_opt/rlds", "cameras_and_gripper", "dictionary_actions")
+
+
+def reach_of(name: str) -> float:
+    """How far the actions of a data set go beyond 0."""
+    return 3.0 if name in WIDE else 1.0
+
+
 @dataclass(frozen=True)
 class Structure:
     """Features that one or more configs share.

@@ -5,12 +5,14 @@ from typing import Any
 import numpy as np
 
 WORDS = ("go", "to", "the", "red", "green", "ball", "box", "door", "then", "pick", "up", "put")
+# Episodes of one checkpoint of the agent.
+_PER_CHECKPOINT = 2
 # Sides of images whose features do not declare them.
 UNDECLARED_SIDE = 48
 
 
 def random_episodes(
-    features: Any, seed: int, count: int = 5, has_last_action: bool = False
+    features: Any, seed: int, count: int = 5, has_last_action: bool = False, reach: float = 1.0
 ) -> list[dict[str, Any]]:
     """Episodes of 2 to 5 steps.
 
@@ -20,23 +22,25 @@ def random_episodes(
       count: episodes; a field named like an index or id counts them.
       has_last_action: whether the last step has an action and a reward, as in many robot sets;
         else they are zero, as in RLDS.
+      reach: actions of floats lie within [-reach, reach].
     """
     random = np.random.default_rng(seed)
-    return [_episode(features, random, number, has_last_action) for number in range(count)]
+    return [_episode(features, random, number, has_last_action, reach) for number in range(count)]
 
 
 def _episode(
-    features: Any, random: np.random.Generator, number: int, has_last_action: bool
+    features: Any, random: np.random.Generator, number: int, has_last_action: bool, reach: float
 ) -> dict[str, Any]:
     length = int(random.integers(2, 6))
     episode = {
-        key: _metadata(key, feature, random, number)
+        key: _metadata(key, feature, random, number, "checkpoint_id" in features)
         for key, feature in features.items()
         if key != "steps"
     }
     step_features = features["steps"].feature
     episode["steps"] = [_step(step_features, random) for _ in range(length)]
     for at, step in enumerate(episode["steps"]):
+        step["action"] = _scaled(step["action"], reach)
         if "reward" in step:
             step["reward"] = abs(step["reward"])
         step["is_first"], step["is_last"] = at == 0, at == length - 1
@@ -46,14 +50,27 @@ def _episode(
     return episode
 
 
-def _metadata(key: str, feature: Any, random: np.random.Generator, number: int) -> Any:
+def _metadata(
+    key: str, feature: Any, random: np.random.Generator, number: int, has_checkpoints: bool
+) -> Any:
+    """A field of the episode; in sets with checkpoints, each of them counts its episodes anew."""
+    if key == "checkpoint_id":
+        return number // _PER_CHECKPOINT
     if key in ("episode_id", "episode_index"):
-        return f"episode-{number:03d}" if _is_text(feature) else number
+        own = number % _PER_CHECKPOINT if has_checkpoints else number
+        return f"episode-{own:03d}" if _is_text(feature) else own
     return random_value(feature, random)
 
 
 def _step(features: Any, random: np.random.Generator) -> dict[str, Any]:
     return {key: random_value(feature, random) for key, feature in features.items()}
+
+
+def _scaled(value: Any, factor: float) -> Any:
+    if isinstance(value, dict):
+        return {key: _scaled(inner, factor) for key, inner in value.items()}
+    is_float = np.asarray(value).dtype.kind == "f"
+    return (value * factor).astype(value.dtype) if is_float else value
 
 
 def _zero(value: Any) -> Any:

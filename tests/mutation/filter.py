@@ -183,14 +183,6 @@ MUTANTS = (
         "task_returns(returns[rows[: context.job.limit]], rules[task], marked)",
     ),
     Mutant(
-        "filter-per-agent",
-        "filter-scope",
-        SELECTION,
-        "        groups[names[row]].append(row)",
-        "        if index['agent'][row] == index['agent'][ordered[0]]:\n"
-        "            groups[names[row]].append(row)",
-    ),
-    Mutant(
         "reward-of-the-last-step-counted",
         "undiscounted-return",
         INDEX,

@@ -85,8 +85,15 @@ MUTANTS = (
         "short-episode-cut-in-two",
         "window-full",
         WINDOWS,
-        "if number == 0 and total > room:",
-        "if number == 0 and total > 1:",
+        "        if number == 0 and total > room:",
+        "        room = min(room, total)\n        if number == 0:",
+    ),
+    Mutant(
+        "phase-no-longer-than-the-rest",
+        "window-start",
+        WINDOWS,
+        "position = -int(phase * room)",
+        "position = -int(phase * min(room, total - room))",
     ),
     Mutant(
         "no-phase",

@@ -51,6 +51,11 @@ def group(**features: Any) -> dict[str, Any]:
     }
 
 
+def nested(depth: int) -> str:
+    """A number within so many groups."""
+    return '{"featuresDict": {"features": {"a": ' * depth + json.dumps(tensor()) + "}}}" * depth
+
+
 def leaves_of(folder: Path, **step: Any) -> dict[str, Leaf]:
     """The leaves of a directory whose steps have these features."""
     folder.mkdir(exist_ok=True)
@@ -206,6 +211,12 @@ def test_a_video_of_unknown_shape(tmp_path: Path) -> None:
         ),
         (image(16, 16, 1, dtype="float32"), "images of float32 are not supported"),
         (image(16, 16, 2), "images of 2 channels are not supported"),
+        (image(3), "images of 1 dimensions are not supported"),
+        (image(16, 16, 3, 3), "images of 4 dimensions are not supported"),
+        (
+            kind("Video", "video_feature", video={"shape": {"dimensions": ["16"]}}),
+            "images of 1 dimensions are not supported",
+        ),
         (
             kind(
                 "Audio",
@@ -264,6 +275,19 @@ def test_a_missing_directory(tmp_path: Path) -> None:
         ("{}", "not the features of a TFDS data set"),
         (json.dumps(group(x={"pythonClassName": "X", "tensor": {}})), "not the features"),
         (json.dumps(group(x=sequence(tensor(), "x"))), "not the features"),  # type: ignore[arg-type]
+        (json.dumps(group(x=tensor("float32", -2))), "a side or length of -2"),
+        (json.dumps(group(x=sequence(tensor(), -5))), "a side or length of -5"),
+        (json.dumps(group(x=tensor("float32", 1))).replace('"1"', "Infinity"), "not the features"),
+        ('{"a": ' * 20_000 + "1" + "}" * 20_000, "features within features without an end"),
+        (nested(3000), "features within features without an end"),
+        (
+            json.dumps(group(**{"a/b": tensor(), "a": group(b=tensor("int64"))})),
+            r"two features have the path 'a/b'\. Write the data set again",
+        ),
+        (
+            json.dumps(group(x={"translation": {"languages": ["en", "en"]}})),
+            "two features have the path 'x/en'",
+        ),
     ],
 )
 def test_a_damaged_features_file(tmp_path: Path, text: str, message: str) -> None:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gato_data.errors import ContentError
+from gato_data.errors import ContentError, GatoDataError
 from gato_data.readers import minari_arrow
 from gato_data.readers.minari_source import MinariSource
 from gato_data.readers.minari_storage import Budget
@@ -303,3 +303,91 @@ def test_infos_of_every_type(tmp_path: Path) -> None:
     assert observed(source, "steps/infos/matrix").tolist() == [[[0, 1, 2], [3, 4, 5]]] * 2
     assert observed(source, "steps/infos/number").tolist() == [0, 0]
     assert observed(source, "steps/infos/parts/_index_10").tolist() == [10, 10]
+
+
+def info(name: str, values: pa.Array, **metadata: str) -> pa.StructArray:
+    fields = [pa.field(name, values.type, metadata=metadata)]
+    return pa.StructArray.from_arrays([values], fields=fields)
+
+
+def rows_of(source: MinariSource, limit: int = LIMIT) -> list[dict[str, Any]]:
+    return [{"offset": x.offset, "size": x.size, "crc": x.crc} for x in scan(source, limit)]
+
+
+@pytest.mark.parametrize("form", ["arrow", "parquet"])
+def test_an_episode_that_is_mostly_of_no_use_is_read_again(tmp_path: Path, form: str) -> None:
+    # More than 16 MiB, in a type that nothing can be made of.
+    lists = pa.ListArray.from_arrays(np.arange(301) * 8000, np.zeros(300 * 8000))
+    episode = many(300) | {"infos": info("path", lists)}
+    source = dataset(tmp_path, episode, form=form)
+    [row] = rows_of(source, 1 << 30)
+    assert (row["size"] > 16 << 20) == (form == "arrow")  # which is read as a whole
+    [(_, content)] = source.read([row])
+    assert content.crc == row["crc"]
+    # A row that states less than was read: the message says what is different.
+    with pytest.raises(GatoDataError) as caught:
+        list(source.read([row | {"size": row["size"] - 1}]))
+    assert "episode 0 is no longer what was indexed (its values take " in str(caught.value)
+    assert f"over the limit of {row['size'] - 1}). The data set changed" in str(caught.value)
+
+
+def test_a_large_page_is_not_unpacked(tmp_path: Path) -> None:
+    rows = 1 << 20
+    pages = {"use_dictionary": False, "compression": "zstd", "data_page_size": 1 << 30}
+    source = dataset(tmp_path, many(rows), form="parquet", row_group_size=rows, **pages)
+    path = tmp_path / "0/part-0.parquet"
+    assert path.stat().st_size < LIMIT // 4
+    stated = pq.read_metadata(path).row_group(0).total_byte_size
+    assert stated > 24 * rows  # two floats, an integer, a double; flags take bits
+    [record] = scan(source)
+    assert record.fault == f"its values take {stated} bytes or more, over the limit of {LIMIT}"
+    # Nothing but the columns that are needed counts, and is read.
+    leaf = source.leaves["steps/reward"]
+    assert scan(source.narrowed([leaf]), stated // 2)[0].fault is None
+    assert scan(source.narrowed([source.leaves["steps/observation"]]), stated // 2)[0].fault
+
+
+@pytest.mark.parametrize("form", ["arrow", "parquet"])
+def test_infos_whose_names_begin_alike_are_told_apart(tmp_path: Path, form: str) -> None:
+    names = ["a", "a.b", "ab"]
+    infos = pa.StructArray.from_arrays([pa.array([n, n + 1, 0]) for n in (10, 20, 30)], names)
+    source = dataset(tmp_path, columns(infos=infos), form=form)
+    for name, first in zip(names, (10, 20, 30), strict=True):
+        narrow = source.narrowed([source.leaves[f"steps/infos/{name}"]])
+        [record] = scan(narrow)
+        assert set(record.content.columns) == {
+            *(f"steps/{x}" for x in ("reward", "is_terminal", "is_truncated", f"infos/{name}"))
+        }
+        assert observed(narrow, f"steps/infos/{name}").tolist() == [first, first + 1]
+
+
+SIDES = ("-1,-3", "-3", "3,0", "2", "x", "3,", "99999999999999999999,1", "1," * 31 + "3", "٣", "")
+
+
+@pytest.mark.parametrize("stated", SIDES)
+def test_a_shape_that_is_none_hinders_only_who_names_it(tmp_path: Path, stated: str) -> None:
+    triple = info("x", pa.array([[0.0, 1, 2]] * 3, pa.list_(pa.float64(), 3)), shape=stated)
+    infos = pa.StructArray.from_arrays(
+        [*triple.flatten(), pa.array([7, 8, 9])], fields=[*triple.type, pa.field("t", pa.int64())]
+    )
+    source = dataset(tmp_path, columns(infos=infos))
+    assert observed(source, "steps/infos/t").tolist() == [7, 8]
+    leaf = source.leaves["steps/infos/x"]
+    if stated == "3,":
+        assert (leaf.obstacle, leaf.shape) == (None, (3,))
+    else:
+        assert leaf.obstacle == f"its shape {stated[:40]!r} is not one of 3 values"
+
+
+def test_a_shape_may_have_as_many_sides_as_numpy_allows(tmp_path: Path) -> None:
+    single = pa.array([[5.0]] * 3, pa.list_(pa.float64(), 1))
+    source = dataset(tmp_path, columns(infos=info("x", single, shape=",".join("1" * 31))))
+    assert observed(source, "steps/infos/x").shape == (2, *[1] * 31)
+
+
+def test_a_value_without_numbers_is_no_scalar(tmp_path: Path) -> None:
+    nothing = pa.array([[]] * 3, pa.list_(pa.float64(), 0))
+    source = dataset(tmp_path, columns(infos=info("x", nothing)))
+    record = source.parse(scan(source)[0].content)
+    with pytest.raises(ContentError, match="a value of steps/infos/x has no numbers"):
+        record.scalar(source.leaves["steps/infos/x"])

@@ -1,10 +1,12 @@
 """Data sets that Minari wrote give back what it was given, whichever way it stored them."""
 
+import copy
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -246,6 +248,49 @@ def test_pieces_hold_every_episode_once(
     assert all(size > 0 for size in sizes)
     total = MinariSource.open(str(zoo)).storage.size(range(4))
     assert total - len(sizes) < sum(sizes) <= total
+
+
+def test_a_piece_has_256_episodes(zoo: Path) -> None:
+    # Pinned: default episode ids begin with the names of the pieces.
+    source = MinariSource.open(str(zoo))
+    for episodes, expected in (
+        (256, ["episodes-00000000"]),
+        (257, ["episodes-00000000", "episodes-00000256"]),
+    ):
+        stated = replace(source, metadata=replace(source.metadata, episodes=episodes))
+        assert stated.files == expected
+
+
+def test_a_narrowed_source_reads_what_was_named(zoo: Path) -> None:
+    source = MinariSource.open(str(zoo))
+    leaf = source.leaves["steps/observation/arm/joints"]
+    narrow = source.narrowed([leaf, source.leaves["episode_metadata/id"]])
+    assert narrow.leaves == source.leaves
+    flags = {"steps/reward", "steps/is_terminal", "steps/is_truncated"}
+    for whole, part in zip(scan(source), scan(narrow), strict=True):
+        assert set(part.content.columns) == flags | {leaf.path}
+        assert part.content.attributes == whole.content.attributes
+        column = narrow.parse(part.content).episode([leaf], "drop").columns[leaf.path]
+        expected = source.parse(whole.content).episode([leaf], "drop").columns[leaf.path]
+        np.testing.assert_array_equal(column, expected)  # type: ignore[arg-type]
+        assert part.crc != whole.crc
+    rows = rows_of(narrow)
+    assert [row for row, _ in narrow.read(rows)] == rows
+    if not list((zoo / "data").rglob("*.arrow")):  # which are read as a whole
+        assert all(x.size < y.size / 4 for x, y in zip(scan(narrow), scan(source), strict=True))
+
+
+def test_the_checksum_of_a_narrowed_source_covers_what_it_reads(own: Path, tmp_path: Path) -> None:
+    form = "hdf5" if (own / "main_data.hdf5").exists() else next(own.glob("0/part*")).suffix[1:]
+    spaces = minari_zoo.observation_space(), minari_zoo.action_space()
+    changed = copy.deepcopy(EPISODES)
+    changed[1]["steps"][0]["observation"]["count"] += 1
+    new = MinariSource.open(str(write_minari(tmp_path / "new", changed, *spaces, form)))
+    old = MinariSource.open(str(own))
+    for path, same in (("count", False), ("cells", True)):
+        leaf = [old.leaves[f"steps/observation/{path}"]]
+        crcs = [[x.crc for x in scan(source.narrowed(leaf))] for source in (old, new)]
+        assert [x == y for x, y in zip(*crcs, strict=True)] == [True, same, True, True]
 
 
 def test_a_file_that_was_written_later_is_newer(zoo: Path, own: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tests.catalogue.episodes import random_episodes
 from tests.catalogue.openx import SHAPES
 from tests.oracle import rlds_fixtures
 from tests.oracle.rlds_fixtures import write_rlds
-from tests.report.describe_sets import write_set
+from tests.report.describe_sets import describe_set, write_set
 
 
 def describe_and_build(folder: Path, *options: str) -> dict[str, Any]:
@@ -229,7 +229,41 @@ def test_nothing_can_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     path = folder / "1.0.0" / "toy-train.tfrecord-00000-of-00001"
     path.write_bytes(b"x" * 100)
     assert cli.main(["describe", str(folder)]) == 2
-    assert "no episode could be read" in capsys.readouterr().err
+    errors = capsys.readouterr().err
+    assert "no episode could be read, of 1 that were tried. First: toy-train" in errors
+    assert errors.endswith("Mend the data, or look at more records with `--episodes`.\n")
+
+
+def test_a_key_of_a_side_of_zero(tmp_path: Path) -> None:
+    """`build` takes it, and so does what is proposed: the key has no tokens."""
+    import tensorflow_datasets as tfds
+
+    empty = np.zeros((0, 3), np.float32)
+    folder = write_set(
+        tmp_path / "toy",
+        {"steps/observation/nothing": tfds.features.Tensor(shape=(0, 3), dtype=np.float32)},
+        lambda episode, step, last: {"observation": {"nothing": empty}},
+    )
+    config = tmp_path / "toy.yaml"
+    assert cli.main(["describe", str(folder), "--output", str(config)]) == 0
+    [line] = [line for line in config.read_text().splitlines() if "nothing" in line]
+    assert line.split() == [
+        *("#", "steps/observation/nothing", "#", "continuous", "float32", "[0,", "3]", "–"),
+        *("(it", "has", "no", "values)"),
+    ]
+    assert cli.main(["plan", str(config), "--output", str(tmp_path / "out"), "--quiet"]) == 0
+
+
+def test_several_texts_in_a_step_are_shown(tmp_path: Path) -> None:
+    import tensorflow_datasets as tfds
+
+    folder = write_set(
+        tmp_path / "toy",
+        {"steps/observation/words": tfds.features.Tensor(shape=(2,), dtype=np.object_)},
+        lambda episode, step, last: {"observation": {"words": [b"a", b"b\xff"]}},
+    )
+    [line] = [x for x in describe_set(folder).config.splitlines() if "observation/words" in x]
+    assert '"b\ufffd", "a"' in line
 
 
 def test_the_page_goes_to_standard_output_and_warnings_do_not(
@@ -274,7 +308,8 @@ def test_what_is_missing_is_said_so(
 
 def test_files_without_records(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["describe", str(write_set(tmp_path / "toy", episodes=0))]) == 2
-    assert "no episode could be read, of 0 that were tried" in capsys.readouterr().err
+    errors = capsys.readouterr().err
+    assert "no episode could be read: its files hold no records. Copy the data set again" in errors
 
 
 def _shorten(path: Path, key: str, values: int) -> None:

@@ -1,6 +1,7 @@
 """What `describe` concludes from what it saw, rule by rule."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,16 @@ from gato_data.report.describing.extents import measure
 from gato_data.report.describing.facts import Ends, Facts, Rewards
 from gato_data.report.describing.key_facts import KeyFacts, Tally
 from gato_data.report.describing.last_step import last_step_setting
-from gato_data.report.describing.names import agent_setting, id_setting, order_field, task_setting
+from gato_data.report.describing.names import (
+    Order,
+    agent_setting,
+    id_setting,
+    order_field,
+    task_setting,
+)
 from gato_data.report.describing.rewards import filter_setting
 from gato_data.report.describing.roles import assign_roles
+from gato_data.report.describing.settings import short_range
 
 
 def facts(
@@ -161,7 +169,54 @@ def test_what_may_be_an_id(path: str, values: list[Any], looks: bool) -> None:
     ],
 )
 def test_what_gives_the_order_of_collection(path: str, values: list[Any], taken: bool) -> None:
-    assert order_field(with_fields(field(path, values))) == (path if taken else None)
+    assert order_field(with_fields(field(path, values))) == (Order(path) if taken else None)
+
+
+@pytest.mark.parametrize(
+    ("path", "values", "is_outer"),
+    [
+        ("checkpoint_id", [0, 0, 1], True),
+        ("checkpoint_id", [0, 0, 0], True),
+        ("run", [7, 8, 9], True),
+        ("checkpoint", ["a", "a", "b"], False),
+        ("speed", [0.5, 0.5, 1.5], False),
+        ("steps/checkpoint", [0, 0, 1], False),
+        ("task_id", [0, 0, 1], False),
+        ("total_steps", [5, 5, 6], False),
+        ("num_objects", [5, 5, 6], False),
+        ("seed", [5, 5, 6], False),
+        ("episode_index", [5, 5, 6], False),
+    ],
+)
+def test_a_counter_may_start_anew_in_another_field(
+    path: str, values: list[Any], is_outer: bool
+) -> None:
+    leaf, values = field(path, values)
+    other = (replace(leaf, per_step=path.startswith("steps/")), values)
+    counter = field("episode_id", [4, 2, 9])
+    outer = path if is_outer else None
+    assert order_field(with_fields(counter, other)) == Order("episode_id", outer)
+    # All episodes were read, and no number came twice.
+    assert order_field(with_fields(counter, other, total=3)) == Order("episode_id")
+    # A time goes on, whatever else is numbered.
+    time = field("timestamp", [4, 2, 9])
+    assert order_field(with_fields(time, other)) == Order("timestamp")
+
+
+def test_filter_of_a_counter_that_may_start_anew() -> None:
+    order = Order("episode_id", "checkpoint_id")
+    setting = filter_setting(facts(rewards=rewards_of(1.0, 2.0)), "drop", order)
+    assert setting.value == {"expert_return_share": 0.8}
+    [warning] = setting.warnings
+    assert warning.startswith(
+        "episode_id may start anew for each checkpoint_id, so that it alone does not give the "
+        "order of collection"
+    )
+    assert [x.value for x in setting.alternatives] == [
+        {"expert_return_share": 0.8, "order_by": "episode_id"},
+        {"expert_return_share": 0.8, "estimator": "top_mean"},
+    ]
+    assert "if episode_id goes on from one checkpoint_id to the next" in setting.alternatives[0].why
 
 
 def test_fields_that_some_episodes_lack_name_nothing() -> None:
@@ -305,7 +360,7 @@ def rewards_of(*returns: float, is_success_mark: bool = False) -> list[Rewards]:
     ],
 )
 def test_filter(returns: tuple[float, ...], value: Any, alternatives: list[str]) -> None:
-    setting = filter_setting(facts(rewards=rewards_of(*returns)), "drop", "index")
+    setting = filter_setting(facts(rewards=rewards_of(*returns)), "drop", Order("index"))
     assert setting.value == value
     assert bool(setting.warnings) == (value is False)
     usual = {"expert_return_share", "order_by"}
@@ -324,8 +379,8 @@ def test_filter_without_an_order() -> None:
 
 def test_the_last_reward_counts_where_the_last_step_does() -> None:
     found = facts(rewards=[Rewards(0.0, 1.0, True), Rewards(0.0, 0.0, True)])
-    assert filter_setting(found, "drop", "index").value is False
-    kept = filter_setting(found, "keep", "index")
+    assert filter_setting(found, "drop", Order("index")).value is False
+    kept = filter_setting(found, "keep", Order("index"))
     assert kept.value == {"expert_return_share": 0.8, "order_by": "index"}
     assert [x.value for x in kept.alternatives] == [{"successes_only": True}]
 
@@ -376,6 +431,42 @@ def test_ranges_of_several_actions_go_by_path() -> None:
     hand = number_key("steps/action/hand", [[0.5], [0.1], [-1.0]], [[0]])
     keys = number_key("steps/action/keys", [[5], [7], [9]], [[0]], "int32")
     assert ranges(arm, hand, keys) == {"action_range": {"steps/action/arm": QUANTILES}}
+
+
+def test_a_range_without_quantiles_speaks_of_none() -> None:
+    """Steps with different numbers of values have no dimensions."""
+    seen = number_key("steps/action/keys", [[0.1], [5.0]], [[0]])[1]
+    ragged = (Leaf("steps/action/keys", TENSOR, "float32", (None,), per_step=True), seen)
+    arm = number_key("steps/action/arm", [[2.0], [-3.0], [1.0]], [[0]])
+    quantiles = "the quantiles become -1 and 1, values beyond them too"
+    limits = "low and high become -1 and 1"
+    for keys, why in (
+        ([ragged], limits),
+        ([arm], quantiles),
+        ([arm, ragged], f"{quantiles}, and so do low and high"),
+    ):
+        found = facts([leaf for leaf, _ in keys], {leaf.path: seen for leaf, seen in keys})
+        entries = [entry_of(leaf, found, "drop", is_action=True) for leaf, _ in keys]
+        assert range_settings(scaled_actions(entries, found, "drop"))[0].why == why
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [
+        (-4, 2, "-4 … 2"),
+        (1e6, 1e6, "1e+06"),
+        (1e6, 1e6 + 1, "1000000.0 … 1000001.0"),
+        (-0.0, 0.0, "0"),
+    ],
+)
+def test_ranges_in_words(low: float, high: float, text: str) -> None:
+    assert short_range(low, high) == text
+    action = number_key("steps/action", [[low, 9], [high, 9]], [[0, 0]], "float64")
+    found = facts([action[0]], dict([(action[0].path, action[1])]))
+    entry = entry_of(action[0], found, "drop", is_action=True)
+    [setting] = range_settings(scaled_actions([entry], found, "drop"))
+    assert ("dimension 0 has " + text in setting.warnings[0]) == (abs(low) > 1)
+    assert "dimension 1 has 9." in setting.warnings[0]
 
 
 def test_small_movements_get_a_suggestion() -> None:

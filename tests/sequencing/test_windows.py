@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gato_data.sequencing import draws
 from gato_data.sequencing.prompts import NO_PROMPT, Prompt
 from gato_data.sequencing.windows import Steps, Window, WindowRule, choose_prompt, windows
 
@@ -149,6 +150,17 @@ def test_pinned() -> None:
         (960, 1984, -1, -1),
         (1980, 3000, -1, -1),
     ]
+
+
+@pytest.mark.fidelity("window-start")
+@pytest.mark.parametrize("seed", range(40))
+def test_the_phase_of_an_episode_of_one_and_a_half_windows(seed: int) -> None:
+    """The phase is one of a whole window, however little of the episode is left for the next."""
+    phase = draws.generator(seed, "windows", "toy", "episode", 0).random()
+    first = 1024 - int(phase * 1024)
+    found = spans(cut(rule(probability=0.0), Steps.uniform(250, 1500), seed=seed))
+    middle = [(first, first + 1024)] if first + 1024 < 1500 else []
+    assert found == [(0, 1024), *middle, (476, 1500)]
 
 
 @pytest.mark.fidelity("window-start")

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from gato_data.report.describing.entries import Entry, counted
 from gato_data.report.describing.extents import Extent
 from gato_data.report.describing.facts import Facts
-from gato_data.report.describing.settings import Alternative, Setting, in_words, short_number
+from gato_data.report.describing.settings import Alternative, Setting, in_words, short_range
 from gato_data.vocabulary import Modality
 
 _LOW, _HIGH = -1.0, 1.0
@@ -95,7 +95,7 @@ def range_settings(actions: Sequence[Scaled]) -> list[Setting]:
         for action in outside
     )
     left = [action.path for action in outside if action.switches and action.has_dimensions]
-    why = "the quantiles become -1 and 1, values beyond them too"
+    why = _meaning(outside)
     if left:
         why += "; `leave`: dimensions of one or two values that lie inside"
     settings = [Setting("action_range", _by_path(ranges, len(actions)), why, warnings)]
@@ -111,6 +111,15 @@ def _range(action: Scaled) -> dict[str, Any]:
         low, high = action.extent.lowest, action.extent.highest
         return {"low": _rounded(low, ROUND_FLOOR), "high": _rounded(high, ROUND_CEILING)}
     return _quantiles(action.switches)
+
+
+def _meaning(outside: Sequence[Scaled]) -> str:
+    """What the ranges do, in words that stand in them."""
+    kinds = {action.has_dimensions for action in outside}
+    if kinds == {False}:
+        return "low and high become -1 and 1"
+    both = ", and so do low and high" * (False in kinds)
+    return f"the quantiles become -1 and 1, values beyond them too{both}"
 
 
 def _quantiles(leave: list[int]) -> dict[str, Any]:
@@ -147,7 +156,7 @@ def _seen(action: Scaled) -> str:
     parts = []
     for place in outside[:_NAMED]:
         name = f"dimension {place} has " if len(low) > 1 else ""
-        parts.append(f"{name}{short_number(low[place])} … {short_number(high[place])}")
+        parts.append(name + short_range(low[place], high[place]))
     if len(outside) > _NAMED:
         parts.append(f"{len(outside) - _NAMED} more")
     return in_words(parts)

@@ -38,11 +38,11 @@ class Extent:
 
     @property
     def lowest(self) -> float:
-        return float(self.low.min())
+        return float(self.low.min(initial=np.inf))  # a declared side of 0 has no dimension
 
     @property
     def highest(self) -> float:
-        return float(self.high.max())
+        return float(self.high.max(initial=-np.inf))
 
     @property
     def varies(self) -> bool:

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from gato_data.readers.features import Leaf
 from gato_data.readers.source import Scalar
@@ -33,6 +34,12 @@ _ORDERS = (
     "((episode|trajectory|traj|demo)_?)?(index|idx|number|num)",
     "((episode|trajectory|traj|demo)_?)?id",
     ".*(timestamp|time|date|created|collected).*",
+)
+# Integers of an episode that no counter starts anew for: what is counted, and what is measured.
+_NO_OUTER_ORDERS = (
+    ".*(task|label|class|success|length|size|steps|frames|count|reward|return|score|seed).*",
+    "(num|n|is|has)_.*",
+    "height|width|fps",
 )
 # Columns of an example, and characters of a path that anybody means to write.
 _SHOWN, _PATH = 40, 500
@@ -95,13 +102,42 @@ def id_setting(facts: Facts) -> Setting:
     return Setting("episode_id")
 
 
-def order_field(facts: Facts) -> str | None:
-    """The path of a field of the episode that looks like a place in the order of collection."""
+@dataclass(frozen=True)
+class Order:
+    """A field of the episode that looks like a place in the order of collection.
+
+    Attributes:
+      path: its path.
+      outer: path of another field, for each value of which a counter may start anew, as that of the
+        episodes does for each checkpoint in RL Unplugged; None: there is none.
+    """
+
+    path: str
+    outer: str | None = None
+
+
+def order_field(facts: Facts) -> Order | None:
+    """The likeliest field that gives the order of collection, or None.
+
+    Where all episodes were read and each has another value, no counter started anew.
+    """
     for leaf, values in _named(facts, _ORDERS):
         if leaf.per_step or leaf.dtype == "bool" or len(set(values)) < len(values):
             continue
         if _gives_order(values):
-            return leaf.path
+            is_counter = "int" in leaf.dtype and facts.total != facts.episodes
+            is_counter = is_counter and not re.fullmatch(_ORDERS[-1], _last_name(leaf), re.I)
+            return Order(leaf.path, _outer_order(facts) if is_counter else None)
+    return None
+
+
+def _outer_order(facts: Facts) -> str | None:
+    """An integer of the episodes that may number what they were collected in."""
+    for path, leaf in facts.leaves.items():
+        is_number = "int" in leaf.dtype and path in facts.scalars and not leaf.per_step
+        known = (*_ORDERS, *_NO_OUTER_ORDERS)
+        if is_number and not any(re.fullmatch(x, _last_name(leaf), re.I) for x in known):
+            return path
     return None
 
 
@@ -119,10 +155,14 @@ def _named(facts: Facts, patterns: Sequence[str]) -> Iterator[tuple[Leaf, Sequen
     taken = set()
     for pattern in patterns:
         for leaf, values in fields:
-            last = leaf.path.rpartition("/")[2]
-            if leaf.path not in taken and re.fullmatch(pattern, last, re.IGNORECASE):
+            matches = re.fullmatch(pattern, _last_name(leaf), re.IGNORECASE)
+            if leaf.path not in taken and matches:
                 taken.add(leaf.path)
                 yield leaf, values
+
+
+def _last_name(leaf: Leaf) -> str:
+    return leaf.path.rpartition("/")[2]
 
 
 def _is_nameable(path: str, facts: Facts) -> bool:

@@ -153,12 +153,18 @@ def _check(facts: Facts, location: Location) -> None:
             f"{location.directory}: its features have no steps, so it is no RLDS data set. Only "
             "episodes can be described."
         )
-    if not facts.episodes:
-        why = f" First: {escape(facts.unusable[0])}." if facts.unusable else ""
+    if facts.episodes:
+        return
+    if not facts.unusable:
         raise UsageError(
-            f"{location.directory}: no episode could be read, of {len(facts.unusable)} that were "
-            f"tried.{why}"
+            f"{location.directory}: no episode could be read: its files hold no records. Copy the "
+            "data set again, or give another one or another `--split`."
         )
+    raise UsageError(
+        f"{location.directory}: no episode could be read, of {len(facts.unusable)} that were "
+        f"tried. First: {escape(facts.unusable[0])}. Mend the data, or look at more records with "
+        "`--episodes`."
+    )
 
 
 def _length(action_tokens: int) -> int:

@@ -1,22 +1,24 @@
 """The filter: what the rewards of the episodes read allow."""
 
 import math
+from typing import Any
 
 from gato_data.readers.rlds_fields import REWARD, step_path
 from gato_data.report.describing.facts import Facts
+from gato_data.report.describing.names import Order
 from gato_data.report.describing.settings import Alternative, Setting, counted, short_number
 
 _SHARE = 0.8
 _REWARD = step_path(REWARD)
 
 
-def filter_setting(facts: Facts, last_step: str, order: str | None) -> Setting:
+def filter_setting(facts: Facts, last_step: str, order: Order | None) -> Setting:
     """`filter`, off where it could not tell episodes apart.
 
     Args:
       facts: what was seen.
       last_step: "drop" or "keep", which decides whether the last reward counts.
-      order: path of the field that gives the order of collection, if one does.
+      order: the field that gives the order of collection, if one does.
     """
     if facts.rewards is None:
         found = facts.leaves.get(_REWARD)
@@ -39,10 +41,19 @@ def _off(warning: str) -> Setting:
     return Setting("filter", False, "every episode is kept", (warning,))
 
 
-def _by_expert(facts: Facts, returns: list[float], order: str | None) -> Setting:
+def _doubt(order: Order | None) -> str:
+    if order is None:
+        return "no field gives"
+    return f"{order.path} may start anew for each {order.outer}, so that it alone does not give"
+
+
+def _by_expert(facts: Facts, returns: list[float], order: Order | None) -> Setting:
     """The paper's filter, with other rules beside it where it may mislead."""
     assert facts.rewards is not None
-    value = {"expert_return_share": _SHARE} | ({"order_by": order} if order else {})
+    is_sure = order is not None and order.outer is None
+    value: dict[str, Any] = {"expert_return_share": _SHARE}
+    ordered = value | ({"order_by": order.path} if order else {})
+    value = ordered if is_sure else value
     why = f"returns from {short_number(min(returns))} to {short_number(max(returns))} were seen"
     warnings, alternatives = [], []
     if min(returns) < 0:
@@ -52,11 +63,15 @@ def _by_expert(facts: Facts, returns: list[float], order: str | None) -> Setting
                 "for negative returns: the return of a random policy in place of 0.0",
             )
         )
-    if not order:
+    if not is_sure:
         warnings.append(
-            "no field gives the order of collection, which the paper's rule needs; the order in "
+            f"{_doubt(order)} the order of collection, which the paper's rule needs; the order in "
             "the files stands in for it"
         )
+    if order and order.outer:
+        why = f"if {order.path} goes on from one {order.outer} to the next; `plan` warns of ties"
+        alternatives.append(Alternative(ordered, why))
+    if not is_sure:
         alternatives.append(
             Alternative(
                 value | {"estimator": "top_mean"}, "the mean of the best returns needs no order"

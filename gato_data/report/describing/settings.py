@@ -41,6 +41,16 @@ def short_number(value: float) -> str:
     return f"{value + 0.0:.4g}"  # the sum has no -0
 
 
+def short_range(low: float, high: float, between: str = "…") -> str:
+    """Two numbers as people read them, or one where they are equal; in full to tell them apart."""
+    if low == high:
+        return short_number(low)
+    shown = [short_number(low), short_number(high)]
+    if shown[0] == shown[1]:
+        shown = [repr(float(low)), repr(float(high))]
+    return f" {between} ".join(shown)
+
+
 def counted(number: int, what: str) -> str:
     """1 episode, 2 episodes."""
     return f"{number} {what}" + "s" * (number != 1)

@@ -8,9 +8,9 @@ from rich.cells import cell_len
 from gato_data.report.describing.comments import comment, warning
 from gato_data.report.describing.entries import Entry, counted
 from gato_data.report.describing.extents import Extent
-from gato_data.report.describing.key_facts import Tally
+from gato_data.report.describing.key_facts import KeyFacts, Tally
 from gato_data.report.describing.proposal import Proposal
-from gato_data.report.describing.settings import short_number
+from gato_data.report.describing.settings import short_range
 from gato_data.report.describing.yaml_text import scalar
 from gato_data.report.text_page import WIDTH, escape, quote, shorten
 from gato_data.vocabulary import Modality
@@ -147,10 +147,9 @@ def _dimensions(extent: Extent) -> Iterator[str]:
 def range_text(extent: Extent, place: int) -> str:
     """The values of one dimension."""
     low, high = float(extent.low[place]), float(extent.high[place])
-    if low >= high:
-        return short_number(low) if low == high else "–"
-    between = "or" if extent.has_two_values(place) else "…"
-    return f"{short_number(low)} {between} {short_number(high)}"
+    if low > high:
+        return "–"
+    return short_range(low, high, "or" if extent.has_two_values(place) else "…")
 
 
 def extent_of(proposal: Proposal, entry: Entry) -> Extent | None:
@@ -176,12 +175,15 @@ def _values(proposal: Proposal, entry: Entry, example: int) -> str:
     if extent is not None:
         if len(extent.low) == 1:
             return range_text(extent, 0)
-        low, high = short_number(extent.lowest), short_number(extent.highest)
-        return low if low == high else f"{low} … {high}"
-    if entry.facts and entry.facts.texts:
-        longest = max(entry.facts.texts, key=lambda text: (len(text), text))
-        return shorten(quote(longest), 1, example)
-    return ""
+        return "–" if extent.is_empty else short_range(extent.lowest, extent.highest)
+    return _example(entry.facts, example) if entry.facts else ""
+
+
+def _example(facts: KeyFacts, columns: int) -> str:
+    """The longest of the texts, before others where a step has several."""
+    longest_first = sorted(facts.texts, key=lambda text: (len(text), text), reverse=True)
+    several = facts.entries.most > 1
+    return shorten(", ".join(map(quote, longest_first[: None if several else 1])), 1, columns)
 
 
 def _tokens(proposal: Proposal, entry: Entry) -> str:
