@@ -144,7 +144,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     verb.add_argument("corpora", nargs="+", metavar="CORPUS", help="text files, TFDS directories")
     verb.add_argument("--output", required=True, metavar="FILE.model")
-    verb.add_argument("--size", type=_count, default=32_000, metavar="N", help="pieces (32000)")
+    verb.add_argument(
+        "--size", type=_count, metavar="N", help="pieces (32000, or as many as the corpora allow)"
+    )
 
     for name, run, text in (
         ("plan", _plan, "index and plan, no build: what would be kept, and what it would cost"),
@@ -216,10 +218,10 @@ def _verb(
 
 
 def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return value
+    # More than int64 is a slip of the finger, and no library takes it.
+    if not text.isdecimal() or not 1 <= int(text) < 1 << 63:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)
 
 
 def _probability(text: str) -> float:

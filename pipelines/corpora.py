@@ -12,8 +12,10 @@ from dataclasses import dataclass
 import fsspec
 
 from gato_data.errors import ContentError, GatoDataError, UsageError
-from gato_data.readers import features
+from gato_data.readers import features, opening
+from gato_data.sequencing.columns import Column, Ragged
 from gato_data.storage import example, files, framing
+from gato_data.storage.example import BytesColumn
 
 # SentencePiece drops longer sentences without a word (this is its default); here they are cut.
 MAX_SENTENCE_BYTES = 4192
@@ -24,11 +26,13 @@ MAX_RECORD_BYTES = 1 << 30
 _RESERVED = re.compile("[\0\t\u2581\u2585]+")
 _BYTE_ORDER_MARK = "\ufeff"  # some editors begin a file with it; it is no text
 _READ_BYTES = 1 << 16
+_MINARI = "/data/metadata.json"
+_OBSERVATION = "steps/observation/"
 
 
 @dataclass(frozen=True, order=True)
 class Source:
-    """A text file, or a TFDS directory (`is_dataset`)."""
+    """A text file, or the folder of a data set (`is_dataset`)."""
 
     path: str
     is_dataset: bool = False
@@ -52,7 +56,8 @@ def _sources_of(corpus: str) -> list[Source]:
     if not paths:
         raise UsageError(
             f"{corpus}: no such file or directory. A corpus is a UTF-8 text file, a folder of "
-            "*.txt files, a TFDS directory (with features.json), or a glob such as 'texts/*.md'."
+            "*.txt files, a TFDS directory (with features.json), a Minari data set (with "
+            "data/metadata.json), or a glob such as 'texts/*.md'."
         )
     sources = []
     for path in paths:
@@ -71,12 +76,19 @@ def _sources_of(corpus: str) -> list[Source]:
 
 
 def _sources_below(paths: Sequence[str]) -> list[Source]:
-    """TFDS directories and text files among the files below a folder."""
+    """Data sets and text files among the files below a folder."""
     datasets = {path.rpartition("/")[0] for path in paths if path.endswith("/features.json")}
+    datasets |= {
+        path.removesuffix(_MINARI) for path in paths if path.endswith(_MINARI) and _is_minari(path)
+    }
     texts = [path for path in paths if path.endswith(".txt")]
     return [Source(path, is_dataset=True) for path in datasets] + [
         Source(path) for path in texts if path.rpartition("/")[0] not in datasets
     ]
+
+
+def _is_minari(metadata: str) -> bool:
+    return opening.kind_of(metadata.removesuffix(_MINARI)) == opening.MINARI
 
 
 def _file_sentences(path: str) -> Iterator[str]:
@@ -94,11 +106,17 @@ def _file_sentences(path: str) -> Iterator[str]:
 
 
 def _dataset_sentences(directory: str) -> Iterator[str]:
-    """Sentences of a TFDS directory, all splits.
+    """Sentences of a data set, all splits.
 
     A text counts once in a record, however often it stands there: an instruction is repeated in
     every step of an episode, and long episodes would fill the vocabulary with theirs.
     """
+    if opening.kind_of(directory) == opening.MINARI:
+        for place, texts in _minari_texts(directory):
+            for text in sorted(texts):
+                for line in text.split(b"\n"):
+                    yield from _decode(_cut(line.rstrip(b"\r"), True)[0], place)
+        return
     fields = _text_fields(directory)
     for name in _record_files(directory):
         path = files.join(directory, name)
@@ -116,6 +134,35 @@ def _dataset_sentences(directory: str) -> Iterator[str]:
                 for text in sorted(texts):
                     for line in text.split(b"\n"):
                         yield from _decode(_cut(line.rstrip(b"\r"), True)[0], place)
+
+
+def _minari_texts(directory: str) -> Iterator[tuple[str, set[bytes]]]:
+    """The distinct texts that the steps of each episode observe, and where it is."""
+    source = opening.open_path(directory)
+    observed = [x for x in source.leaves.values() if f"{x.path}/".startswith(_OBSERVATION)]
+    usable = [leaf for leaf in observed if leaf.kind == "text" and not leaf.obstacle]
+    if not usable:
+        raise UsageError(
+            f"{directory}: none of its spaces is a Text, so there is nothing to learn words from. "
+            "Leave it out of the corpora."
+        )
+    source = source.narrowed(usable)
+    for file in source.files:
+        for record in source.scan(file, MAX_RECORD_BYTES):
+            place = f"{directory}, episode {record.number}"
+            try:
+                if record.fault:
+                    raise ContentError(record.fault)
+                columns = source.parse(record.content).episode(usable, "drop").columns.values()
+            except ContentError as error:
+                raise GatoDataError(f"{place}: {error}. Copy the data set again.") from None
+            yield place, {text for column in columns for text in _strings(column)}
+
+
+def _strings(column: Column) -> Iterable[bytes]:
+    values = column.values if isinstance(column, Ragged) else column
+    assert isinstance(values, BytesColumn)
+    return values
 
 
 def _text_fields(directory: str) -> list[str]:

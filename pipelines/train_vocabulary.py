@@ -72,7 +72,7 @@ class VocabularySummary:
 
 
 def train_vocabulary(
-    corpora: Sequence[str], output: str, size: int = TEXT_SIZE
+    corpora: Sequence[str], output: str, size: int | None = None
 ) -> VocabularySummary:
     """Trains a model and publishes it.
 
@@ -80,14 +80,14 @@ def train_vocabulary(
       corpora: UTF-8 text files, globs of them, folders (every `*.txt` below them) and TFDS
         directories; local or fsspec URLs. What two of them name counts once.
       output: the model file.
-      size: number of pieces, at most 32000.
+      size: number of pieces, at most 32000; None: 32000, or as many as the corpora allow.
 
     Raises:
       UsageError: a corpus is missing, empty or not UTF-8; or no model of this size can be trained
         from the corpora: the message says which sizes can.
       GatoDataError: a record of a data set is damaged.
     """
-    if not 0 < size <= TEXT_SIZE:
+    if size is not None and not 0 < size <= TEXT_SIZE:
         raise UsageError(
             f"--size {size}: text has the ids 0 to {TEXT_SIZE - 1}, so the size is a number from 1 "
             f"to {TEXT_SIZE}."
@@ -178,16 +178,17 @@ def _size(sentence: str) -> int:
     return len(sentence) if sentence.isascii() else len(sentence.encode())
 
 
-def _train(sentences: Sequence[tuple[str, int]], size: int) -> bytes:
-    """A model with `size` pieces.
+def _train(sentences: Sequence[tuple[str, int]], size: int | None) -> bytes:
+    """A model with `size` pieces; None: as many as there may be.
 
     Raises:
       UsageError: these sentences do not allow this size.
     """
+    wanted = TEXT_SIZE if size is None else size
     try:
-        return _run_trainer(sentences, size, exactly=True)
+        return _run_trainer(sentences, wanted, exactly=size is not None)
     except RuntimeError as error:
-        raise UsageError(_why_not(sentences, size, error)) from None
+        raise UsageError(_why_not(sentences, wanted, error)) from None
 
 
 def _run_trainer(sentences: Sequence[tuple[str, int]], size: int, exactly: bool) -> bytes:
@@ -288,7 +289,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="text file, folder, glob, or TFDS/RLDS directory",
     )
     parser.add_argument("--output", required=True, metavar="FILE.model")
-    parser.add_argument("--size", type=int, default=TEXT_SIZE, metavar="N", help="number of pieces")
+    parser.add_argument("--size", type=int, metavar="N", help="pieces (as many as possible)")
     arguments = parser.parse_args(argv)
     try:
         summary = train_vocabulary(arguments.corpora, arguments.output, arguments.size)

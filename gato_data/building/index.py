@@ -198,7 +198,9 @@ def read_index(output: str, dataset: str, names: Iterator[str] | list[str]) -> p
     tables = []
     for name in names:
         with _open(index_path(output, dataset, name)) as file:
-            tables.append(pq.read_table(file, columns=columns).replace_schema_metadata(None))
+            # Not `read_table`, of which a thread may still hold the file when Python ends.
+            table = pq.ParquetFile(file).read(columns=columns)
+            tables.append(table.replace_schema_metadata(None))
     return pa.concat_tables(tables) if tables else INDEX_SCHEMA.empty_table()
 
 

@@ -207,12 +207,14 @@ def _tied_order(
     tied = sum(count for count in counts.values() if count > 1)
     if not tied:
         return []
+    advice = "Name a field that differs in each episode of a task"
+    if not any(found.rule == TOP_K for found in tasks.values()):
+        advice += ", or take `filter: {estimator: top_mean}`, which needs no order"
     last = "their place in the files" if context.dataset.episode_id is None else "their episode id"
     return [
         f"{context.where}: {tied} of {counts.total()} episodes share a value of "
         f"`filter.order_by: {path}` with another of their task; {last} breaks the tie, which may "
-        "not be the order of collection. Name a field that differs in each episode of a task, or "
-        "take `filter: {estimator: top_mean}`, which needs no order."
+        f"not be the order of collection. {advice}."
     ]
 
 

@@ -65,9 +65,7 @@ def text_share(sizes: Iterable[EpisodeSize]) -> float:
     return texts / targets if targets else 0.0
 
 
-def text_warnings(
-    context: DatasetContext, share: float | None, changing: int = 0
-) -> Iterator[str]:
+def text_warnings(context: DatasetContext, share: float | None, changing: int = 0) -> Iterator[str]:
     """What to know of the texts of a data set.
 
     Args:

@@ -125,7 +125,7 @@ def _read_shards(directory: str) -> tuple[ShardEntry, ...]:
     columns = list(ShardEntry.__dataclass_fields__)
     try:
         with files.open_read(path) as file:
-            rows = pq.read_table(file, columns=columns).to_pylist()
+            rows = pq.ParquetFile(file).read(columns=columns).to_pylist()
     except FileNotFoundError:
         raise UsageError(f"{path}: missing. Copy the directory again, or build it again.") from None
     except (pa.ArrowException, OSError) as error:

@@ -32,7 +32,7 @@ def shard_table(
     except FileNotFoundError:
         return None, [f"{SHARDS_FILE}: missing."]
     try:
-        table = pq.read_table(io.BytesIO(data)).replace_schema_metadata(None)
+        table = pq.ParquetFile(io.BytesIO(data)).read().replace_schema_metadata(None)
         if table.schema != SHARDS_SCHEMA:
             return None, [f"{SHARDS_FILE}: its columns are {table.schema.names}."]
         rows = table.to_pylist()

@@ -245,3 +245,33 @@ def test_instructions_of_real_robot_episodes():
     found = sentences(BRIDGE)
     assert len(found) == 25  # one for each episode, not ten, and no file names
     assert not any("/" in sentence for sentence in found)
+
+
+@pytest.mark.parametrize("form", ["hdf5", "arrow"])
+def test_texts_of_minari(form, tmp_path):
+    from tests.oracle.minari import write_minari
+    from tests.readers import minari_zoo
+
+    episodes = minari_zoo.episodes(1, 3)
+    spaces = minari_zoo.observation_space(), minari_zoo.action_space()
+    folder = write_minari(tmp_path, episodes, *spaces, form)
+    (source,) = find_sources([str(tmp_path)])
+    assert source == Source(str(folder), is_dataset=True)
+    # The last observation belongs to no action, as the last step of RLDS.
+    said = [{step["observation"]["mission"] for step in x["steps"][:-1]} for x in episodes]
+    assert list(source.sentences()) == [text for texts in said for text in sorted(texts)]
+
+
+def test_minari_without_texts(tmp_path):
+    from gymnasium.spaces import Box
+
+    from tests.oracle.minari import write_minari
+
+    steps = [
+        {"observation": [0.5], "action": [0.5], "reward": 0, "terminated": 0, "truncated": 0}
+        for _ in range(3)
+    ]
+    folder = write_minari(tmp_path, [{"steps": steps}], Box(-1, 1, (1,)), Box(-1, 1, (1,)))
+    (source,) = find_sources([str(folder)])
+    with pytest.raises(UsageError, match="none of its spaces is a Text"):
+        list(source.sentences())

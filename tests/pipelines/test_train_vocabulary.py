@@ -197,7 +197,8 @@ def assert_limits_hold(path, tmp_path):
     ):
         train_vocabulary([str(path)], str(tmp_path / "no.model"), largest + 1)
     with pytest.raises(UsageError, match=f"largest possible size is {largest}. Use --s"):
-        train_vocabulary([str(path)], str(tmp_path / "no.model"))
+        train_vocabulary([str(path)], str(tmp_path / "no.model"), 32_000)
+    assert train(tmp_path / "most.model", None, path)[0].pieces == largest
     with pytest.raises(UsageError, match=f"smallest possible size is {smallest}, which is 256"):
         train_vocabulary([str(path)], str(tmp_path / "no.model"), smallest - 1)
     assert not (tmp_path / "no.model").exists()
@@ -338,7 +339,7 @@ def test_the_command_trains_quietly(corpus, tmp_path):
 
 
 def test_the_command_fails_with_one_paragraph(corpus, tmp_path, capfd):
-    assert main([str(corpus), "--output", str(tmp_path / "no.model")]) == 2
+    assert main([str(corpus), "--output", str(tmp_path / "no.model"), "--size", "32000"]) == 2
     printed = capfd.readouterr()
     assert printed.out == ""
     assert printed.err.startswith("error: The corpora are too small for a vocabulary of 32000")

@@ -172,6 +172,7 @@ def test_an_obstacle_leaves_its_neighbours_alone() -> None:
         {"type": "Box"},
         {"type": "Box", "dtype": "float32", "shape": 3},
         {"type": "Box", "dtype": "float32", "shape": [-1]},
+        {"type": "Box", "dtype": "float32", "shape": [1] * 32},
         {"type": "Box", "dtype": "float32", "shape": [1.5]},
         {"type": "Dict", "subspaces": [1]},
         {"type": "Tuple", "subspaces": [None]},

@@ -117,16 +117,14 @@ class Order:
 
 
 def order_field(facts: Facts) -> Order | None:
-    """The likeliest field that gives the order of collection, or None.
-
-    Where all episodes were read and each has another value, no counter started anew.
-    """
+    """The likeliest field that gives the order of collection, or None."""
     for leaf, values in _named(facts, _ORDERS):
         if leaf.per_step or leaf.dtype == "bool" or len(set(values)) < len(values):
             continue
         if _gives_order(values):
-            is_counter = "int" in leaf.dtype and facts.total != facts.episodes
-            is_counter = is_counter and not re.fullmatch(_ORDERS[-1], _last_name(leaf), re.I)
+            # A time goes on, whatever else is numbered.
+            is_time = re.fullmatch(_ORDERS[-1], _last_name(leaf), re.IGNORECASE)
+            is_counter = "int" in leaf.dtype and not is_time
             return Order(leaf.path, _outer_order(facts) if is_counter else None)
     return None
 
@@ -136,7 +134,7 @@ def _outer_order(facts: Facts) -> str | None:
     for path, leaf in facts.leaves.items():
         is_number = "int" in leaf.dtype and path in facts.scalars and not leaf.per_step
         known = (*_ORDERS, *_NO_OUTER_ORDERS)
-        if is_number and not any(re.fullmatch(x, _last_name(leaf), re.I) for x in known):
+        if is_number and not any(re.fullmatch(x, _last_name(leaf), re.IGNORECASE) for x in known):
             return path
     return None
 

@@ -69,8 +69,8 @@ def _by_expert(facts: Facts, returns: list[float], order: Order | None) -> Setti
             "the files stands in for it"
         )
     if order and order.outer:
-        why = f"if {order.path} goes on from one {order.outer} to the next; `plan` warns of ties"
-        alternatives.append(Alternative(ordered, why))
+        condition = f"if {order.path} goes on from one {order.outer} to the next"
+        alternatives.append(Alternative(ordered, f"{condition}; `plan` warns of ties"))
     if not is_sure:
         alternatives.append(
             Alternative(
