@@ -130,6 +130,7 @@ def _parser() -> argparse.ArgumentParser:
         "path", metavar="PATH", help="folder of a data set, or tfds:NAME[/CONFIG][:VERSION]"
     )
     verb.add_argument("--output", metavar="FILE.yaml", help="instead of standard output")
+    verb.add_argument("--force", action="store_true", help="replaces FILE.yaml where it exists")
     verb.add_argument("--episodes", type=_count, default=20, metavar="N", help="read at most (20)")
     verb.add_argument("--split", metavar="SPLIT", help="train, or the first one there is")
     verb.add_argument("--name", metavar="NAME", help="of the data set in the config")
@@ -142,7 +143,7 @@ def _parser() -> argparse.ArgumentParser:
         "trains the SentencePiece model",
         "gato-data vocab corpus.txt data/my_set/1.0.0 --output spm.model --size 32000",
     )
-    verb.add_argument("corpora", nargs="+", metavar="CORPUS", help="text files, TFDS directories")
+    verb.add_argument("corpora", nargs="+", metavar="CORPUS", help="text files, data sets")
     verb.add_argument("--output", required=True, metavar="FILE.model")
     verb.add_argument(
         "--size", type=_count, metavar="N", help="pieces (32000, or as many as the corpora allow)"
@@ -281,6 +282,11 @@ def _describe(arguments: _Arguments) -> None:
     from gato_data.report.describing.describe import describe
     from gato_data.storage import files
 
+    if arguments.output and not arguments.force and files.exists(arguments.output):
+        raise UsageError(
+            f"{arguments.output}: exists, and may hold changes of yours. Name another file, or "
+            "replace it with --force."
+        )
     found = describe(
         arguments.path,
         output=arguments.output,

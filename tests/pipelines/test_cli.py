@@ -102,3 +102,25 @@ def test_a_missing_extra_is_named(tmp_path: Path) -> None:
     assert "apache_beam" in done.stderr
     assert "gato-data[build]" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_describe_replaces_a_config_only_when_told_to(
+    tiny_input: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "mine.yaml"
+    config.write_text("# changed by hand\n")
+    words = ["describe", str(tiny_input / "1.0.0"), "--output", str(config)]
+    assert cli.main(words) == 2
+    assert "replace it with --force" in capsys.readouterr().err
+    assert config.read_text() == "# changed by hand\n"
+    assert cli.main([*words, "--force"]) == 0
+    assert "kind: rlds" in config.read_text()
+
+
+@pytest.mark.parametrize("count", ["0", "-1", "x", "1.5", "9" * 30])
+def test_counts_are_numbers_from_1_on(count: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["describe", "data", "--episodes", count])
+    assert stopped.value.code == 2
+    error = capsys.readouterr().err
+    assert "no number from 1 on" in error or "expected one argument" in error
