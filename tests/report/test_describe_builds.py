@@ -110,7 +110,8 @@ def test_flat_steps_and_wide_actions(tmp_path: Path) -> None:
     assert data_set["observation"] == ["steps/counts", "steps/pixels"]
     assert data_set["action"] == ["steps/actions"]
     assert data_set["modalities"] == {"steps/counts": "continuous", "steps/pixels": "image"}
-    assert data_set["action_range"] == {"quantiles": [0.01, 0.99]}
+    # The third dimension lies inside.
+    assert data_set["action_range"] == {"quantiles": [0.01, 0.99], "leave": [2]}
     assert data_set["episode_id"] == "trajectory_id"
     # A share of a negative expert return is above it: nothing would be kept.
     assert data_set["filter"] is False
@@ -154,6 +155,15 @@ def test_success_at_the_end(tmp_path: Path) -> None:
     lines = (folder / "toy.yaml").read_text().splitlines()
     (line,) = [line for line in lines if "successes_only" in line]
     assert yaml.safe_load(line.partition("# ")[2]) == {"filter": {"successes_only": True}}
+
+
+def test_rewards_of_one_throughout_are_no_success(tmp_path: Path) -> None:
+    """A reward of 1 for each step in which nothing fell is 0 or 1, too, but not only at the end."""
+    folder = write_set(
+        tmp_path / "toy",
+        step=lambda episode, step, last: {"reward": float(step <= episode and not last)},
+    )
+    assert "successes_only" not in describe_set(folder).config
 
 
 def test_the_vocab_command_of_the_page(

@@ -2,7 +2,9 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,9 +12,10 @@ from hypothesis import strategies as st
 from gato_data.readers.features import IMAGE, TENSOR, Leaf
 from gato_data.report.describing.entries import Entry
 from gato_data.report.describing.image_sizes import best_size, plan_images
-from gato_data.report.describing.key_facts import KeyFacts, Tally
+from gato_data.report.describing.key_facts import KeyFacts, Tally, observe
 from gato_data.report.describing.observation import fit_observation, room_of
 from gato_data.vocabulary import Modality
+from tests.report.describe_sets import describe_set, write_set
 
 
 def image(name: str, height: int, width: int, count: int = 1) -> Entry:
@@ -135,6 +138,49 @@ def test_what_is_kept_fits(sizes: list[int], images: list[tuple[int, int, int]],
     if sum(x.tokens(None, "resize_up").most for x in entries) <= room:
         assert len(used) == len(entries)
         assert plan.size is None
+
+
+def test_numbers_leave_room_for_the_smallest_image() -> None:
+    """512 numbers would fit, but then no image would."""
+    found = fit_observation([image("camera", 64, 64), numbers("large", 512)], 512)
+    assert [x.path for x in found.entries if x.is_used] == ["steps/observation/camera"]
+    # 496 leave the 16 patches that an image needs.
+    both = fit_observation([image("camera", 64, 64), numbers("large", 496)], 512)
+    assert all(x.is_used for x in both.entries)
+
+
+def black_until(start: int, steps: int) -> np.ndarray:
+    pixels = np.zeros((steps, 16, 16, 3), np.uint8)
+    pixels[start:, 8:] = 200
+    return pixels
+
+
+@pytest.mark.parametrize(
+    ("start", "is_blank"),
+    [(0, False), (1, False), (4, False), (5, True), (8, True)],
+)
+def test_a_camera_that_starts_late_is_not_blank(start: int, is_blank: bool) -> None:
+    """Of eight steps, the first and the fifth are looked at."""
+    leaf = Leaf("steps/camera", IMAGE, "uint8", (16, 16, 3), per_step=True)
+    assert observe(leaf, black_until(start, 8), 8, None).is_blank == is_blank
+
+
+@pytest.mark.parametrize("others", [False, True])
+def test_a_blank_image_is_a_warning_where_no_other_stays(others: bool, tmp_path: Path) -> None:
+    import tensorflow_datasets as tfds
+
+    side = tfds.features.Image(shape=(32, 48, 3), encoding_format="png")
+    folder = write_set(
+        tmp_path / "toy",
+        {"steps/observation/dark": side},
+        lambda episode, step, last: {"observation": {"dark": np.zeros((32, 48, 3), np.uint8)}},
+        without=() if others else ("steps/observation/camera",),
+    )
+    found = describe_set(folder)
+    said = [x for x in found.warnings if x.startswith("steps/observation/dark: blank: ")]
+    assert len(said) == (not others)
+    [line] = [x for x in found.config.splitlines() if "steps/observation/dark" in x]
+    assert line.startswith("      # - steps/observation/dark ")
 
 
 @pytest.mark.parametrize(("action", "room"), [(7, 512), (511, 512), (512, 511), (1023, 0)])

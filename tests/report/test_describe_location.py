@@ -1,5 +1,6 @@
 """What a user may type for a data set, and how the config names it."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -37,10 +38,76 @@ def test_several_versions_are_listed(toy: Path, tmp_path: Path) -> None:
 
 
 def test_nothing_is_there(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="does not exist"):
-        locate(str(tmp_path / "none")).open()
-    with pytest.raises(UsageError, match=r"no features\.json"):
-        locate(str(tmp_path)).open()
+    both = r"Give the folder of one version, such as NAME/1\.0\.0, or of one Minari data set"
+    with pytest.raises(UsageError, match=f"none: does not exist. {both}"):
+        locate(str(tmp_path / "none"))
+    with pytest.raises(UsageError, match=r"no features\.json.* no data/metadata\.json.*" + both):
+        locate(str(tmp_path))
+    with pytest.raises(UsageError, match=r"no features\.json.* no data/metadata\.json.*" + both):
+        locate("memory://nowhere")
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(UsageError, match=f"notes.txt: is a file. {both}"):
+        locate(str(tmp_path / "notes.txt"))
+
+
+@pytest.fixture
+def minari(tmp_path: Path) -> Path:
+    """A folder of a namespace with one Minari data set, of which only the description is real."""
+    described = {"dataset_id": "D4RL/pen/human-v2", "data_format": "hdf5", "total_episodes": 1}
+    data = tmp_path / "D4RL" / "pen" / "human-v2" / "data"
+    data.mkdir(parents=True)
+    (data / "metadata.json").write_text(json.dumps(described))
+    (data / "main_data.hdf5").write_bytes(b"")
+    (tmp_path / "D4RL" / "pen" / "namespace_metadata.json").write_text("{}")
+    return tmp_path / "D4RL" / "pen"
+
+
+@pytest.mark.parametrize("typed", ["human-v2", "human-v2/data", "", "../", "/"])
+def test_a_folder_with_one_minari_set_below(minari: Path, typed: str) -> None:
+    found = locate(f"{minari}/{typed}")
+    folder = "human-v2/data" if typed.endswith("data") else "human-v2"
+    assert found.kind == "minari"
+    assert Path(found.directory).resolve() == minari / folder
+    assert (found.name, found.split, found.splits) == ("d4rl_pen_human_v2", None, ())
+
+
+def test_several_minari_sets_are_listed(minari: Path) -> None:
+    shutil.copytree(minari / "human-v2", minari / "expert-v2")
+    with pytest.raises(UsageError, match=r"2 data sets are below it.*expert-v2, .*human-v2"):
+        locate(str(minari))
+
+
+def test_a_minari_set_and_one_of_tfds(minari: Path, toy: Path) -> None:
+    shutil.copytree(toy / "1.0.0", minari / "1.0.0")
+    with pytest.raises(UsageError, match=r"2 data sets are below it.*1\.0\.0, .*human-v2"):
+        locate(str(minari))
+
+
+def test_the_file_of_a_minari_set(minari: Path) -> None:
+    data = minari / "human-v2" / "data"
+    with pytest.raises(UsageError, match=f"main_data.hdf5: is a file. Give its folder {data}."):
+        locate(str(data / "main_data.hdf5"))
+
+
+@pytest.mark.parametrize("said", ["{}", '{"dataset_id": 7}', '{"dataset_id": ""}', "[]", "{"])
+def test_a_minari_set_without_an_id_is_called_as_its_folder(minari: Path, said: str) -> None:
+    (minari / "human-v2" / "data" / "metadata.json").write_text(said)
+    assert locate(str(minari / "human-v2")).name == "human_v2"
+    assert locate(str(minari / "human-v2" / "data")).name == "human_v2"
+
+
+def test_the_name_with_its_config(toy: Path, tmp_path: Path) -> None:
+    shutil.copytree(toy, tmp_path / "other")
+    path = tmp_path / "other" / "1.0.0" / "dataset_info.json"
+    for said, name in (
+        ({"name": "Pen", "configName": "human-v2"}, "pen_human_v2"),
+        ({"name": "Pen", "configName": ""}, "pen"),
+        ({"name": "Pen", "configName": 3}, "pen"),
+        ({"name": 3}, "other"),
+        ([], "other"),
+    ):
+        path.write_text(json.dumps(said))
+        assert locate(str(tmp_path / "other")).name == name
 
 
 def test_an_address(toy: Path, tmp_path: Path) -> None:

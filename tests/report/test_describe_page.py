@@ -65,6 +65,9 @@ vocabulary:
   #   gato-data vocab data/kitchen/1.0.0 --output kitchen.model
   text_model: kitchen.model
 
+# windows of whole timesteps, which `text: first_of_window` below needs
+# sequence: {align: timestep}
+
 datasets:
   - name: kitchen
     kind: rlds
@@ -101,12 +104,13 @@ datasets:
 
     # ! steps/action leaves [-1, 1]: dimension 0 has -4 … 1 and dimension 1 has 0 … 1.25. Without a
     # ! range, `plan` refuses it.
-    # the quantiles become -1 and 1, values beyond them too; `leave`: dimensions of one or two
-    # values that lie inside
+    # the quantiles become -1 and 1, values beyond them too; `leave`: dimensions that were seen
+    # inside
     action_range: {quantiles: [0.01, 0.99], leave: [2]}
     modalities: {steps/observation/counter: continuous}
 
-    # texts once a window, with `sequence: {align: timestep}` above
+    # text is about 57 % of the loss; once a window it is less, with the line `sequence` above
+    # uncommented, too
     # text: first_of_window
     last_step: drop                         # as RLDS has it: no action and reward in the last step
 
@@ -154,7 +158,58 @@ def test_a_key_that_was_left_out_is_ready_to_be_uncommented(path: str, tmp_path:
 
 def test_an_alternative_is_ready_to_be_uncommented(tmp_path: Path) -> None:
     page = describe_set(kitchen(tmp_path / "kitchen")).config
-    assert paragraphs(uncommented(page, "text"))["text"] == "first_of_window"
+    changed = uncommented(uncommented(page, "text"), "sequence")
+    (tmp_path / "kitchen.yaml").write_text(changed)
+    config = load_config(str(tmp_path / "kitchen.yaml"))
+    assert config.datasets[0].text == "first_of_window"
+    assert config.sequence.align == "timestep"
+
+
+def test_a_longer_sequence_stays_as_long_when_it_is_aligned(tmp_path: Path) -> None:
+    """Its line is there already, so that the other one stands in for it."""
+    import tensorflow_datasets as tfds
+
+    text = tfds.features.Text
+    folder = write_set(
+        tmp_path / "toy",
+        {"steps/action": text(), "steps/language_instruction": text()},
+        lambda episode, step, last: {
+            "action": "so many words " * 250,
+            "language_instruction": "speak",
+        },
+    )
+    page = describe_set(folder).config
+    assert "# instead of `sequence` above: windows of whole timesteps" in page
+    [line] = [x for x in page.splitlines() if x.startswith("# sequence:")]
+    assert yaml.safe_load(page)["sequence"] == {"length": 2048}
+    expected = {"sequence": {"length": 2048, "align": "timestep"}}
+    assert yaml.safe_load(line.removeprefix("# ")) == expected
+
+
+@pytest.mark.parametrize(("words", "is_much"), [(2, False), (4, True)])
+def test_texts_are_worth_a_note_from_half_of_the_loss_on(
+    words: int, is_much: bool, tmp_path: Path
+) -> None:
+    """Targets are texts and actions: an action of two tokens, and as many or more of text; the
+    image and the state, which take more, are none."""
+    import tensorflow_datasets as tfds
+
+    folder = write_set(
+        tmp_path / "toy",
+        {"steps/language_instruction": tfds.features.Text()},
+        lambda episode, step, last: {"language_instruction": "abc" * words},
+    )
+    page = describe_set(folder).config
+    assert ("# text: first_of_window" in page) == is_much
+    assert ("# text is about 67 % of the loss" in page) == is_much
+    assert ("# sequence: {align: timestep}" in page) == is_much
+
+
+def test_another_value_says_what_it_stands_in_for(tmp_path: Path) -> None:
+    folder = write_set(tmp_path / "toy", without=("episode_metadata/index",))
+    lines = describe_set(folder).config.splitlines()
+    place = lines.index("    # filter: {expert_return_share: 0.8, estimator: top_mean}")
+    assert lines[place - 1].startswith("    # instead of `filter` above: the mean of the best")
 
 
 HOSTILE = [

@@ -108,8 +108,58 @@ def test_a_single_episode_says_nothing_of_its_task() -> None:
 
 
 def test_a_task_of_each_episode_gives_way_to_another_field() -> None:
-    found = with_fields(field("task", ["x", "y", "z"]), field("skill", ["a", "b", "a"]))
-    assert task_setting(found, "toy").value == "skill"
+    fields = (field("task", ["x", "y", "z"]), field("skill", ["a", "b", "a"]))
+    assert task_setting(with_fields(*fields, total=3), "toy").value == "skill"
+    # Of three episodes among many, the values say little.
+    assert task_setting(with_fields(*fields, total=300), "toy").value == "task"
+
+
+@pytest.mark.parametrize(
+    ("values", "total", "taken", "says"),
+    [
+        ("abcd", 4, False, "another value in each of the 4 episodes read; as the task it leaves"),
+        ("abcd", 40, True, "another value in each of the 4 episodes read: raise --episodes to see"),
+        ("abcd", None, True, "another value in each of the 4 episodes read: raise --episodes"),
+        ("abcc", 4, True, None),  # two of four
+        ("abcdd", 5, True, "values of their own in 3 of the 5 episodes read; as the task"),
+        ("abcdd", 50, True, "values of their own in 3 of the 5 episodes read: raise --episodes"),
+        ("a", 1, True, None),
+    ],
+)
+def test_a_task_that_few_episodes_share(
+    values: str, total: int | None, taken: bool, says: str | None
+) -> None:
+    """It is refused only where it is known to be one per episode; it is always warned of."""
+    setting = task_setting(with_fields(field("task", list(values)), total=total), "toy")
+    assert setting.value == ("task" if taken else None)
+    assert [x.value for x in setting.alternatives] == ["task"] * (not taken)
+    assert ("every episode has the task toy" in setting.why) == (not taken)
+    if says is None:
+        assert setting.warnings == ()
+    else:
+        [warning] = setting.warnings
+        assert warning.startswith(f"task has {says}")
+
+
+def test_a_field_of_the_episode_comes_before_that_of_the_steps() -> None:
+    leaf, values = field("steps/task", ["x", "x", "y"])
+    fields = ((replace(leaf, per_step=True), values), field("task", ["a", "b", "a"]))
+    assert task_setting(with_fields(*fields), "toy").value == "task"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ('say "hi" \\ to Zoë', "'say \"hi\" \\ to Zoë'"),
+        ("it's", '"it\'s"'),
+        ("x" * 40, '"' + "x" * 40 + '"'),
+        ("x" * 41, '"' + "x" * 40 + '…"'),
+        ("\u202e" * 40, '"' + "\u202e" * 6 + '…"'),  # each is escaped with six characters
+    ],
+)
+def test_an_example_of_a_task_is_escaped_by_who_writes_it(text: str, shown: str) -> None:
+    why = task_setting(with_fields(field("task", [text, text])), "toy").why
+    assert why == f"1 value in 2 episodes, such as {shown}"
 
 
 @pytest.mark.parametrize(
@@ -406,8 +456,9 @@ QUANTILES = {"quantiles": [0.01, 0.99]}
 def test_ranges_of_one_action() -> None:
     wide = [[-2.0, 0.5, 0, 0.25], [3.0, -0.5, 1, 0.25], [1.0, 0.1, 1, 0.25]]
     zeros = np.zeros((1, 4))
+    # All but the first lie inside.
     assert ranges(number_key("steps/action", wide, zeros)) == {
-        "action_range": {**QUANTILES, "leave": [2, 3]}
+        "action_range": {**QUANTILES, "leave": [1, 2, 3]}
     }
     inside = np.array(wide) / 4
     assert ranges(number_key("steps/action", inside, zeros)) == {}
@@ -415,7 +466,9 @@ def test_ranges_of_one_action() -> None:
 
 def test_a_gripper_outside_is_scaled_too() -> None:
     gripper = number_key("steps/action", [[0.5, 0], [0.25, 255], [0.1, 255]], np.zeros((1, 2)))
-    assert ranges(gripper) == {"action_range": QUANTILES}
+    assert ranges(gripper) == {"action_range": {**QUANTILES, "leave": [0]}}
+    low = number_key("steps/action", [[0.5, -255], [0.25, 0], [0.1, 0]], np.zeros((1, 2)))
+    assert ranges(low) == {"action_range": {**QUANTILES, "leave": [0]}}
 
 
 def test_rounding_is_no_excess() -> None:
@@ -460,12 +513,22 @@ def test_a_range_without_quantiles_speaks_of_none() -> None:
 )
 def test_ranges_in_words(low: float, high: float, text: str) -> None:
     assert short_range(low, high) == text
-    action = number_key("steps/action", [[low, 9], [high, 9]], [[0, 0]], "float64")
+    between = (low + high) / 2
+    values = [[low, 9], [between, 9], [high, 9]]
+    action = number_key("steps/action", values, [[0, 0]], "float64")
     found = facts([action[0]], {action[0].path: action[1]})
     entry = entry_of(action[0], found, "drop", is_action=True)
     [setting] = range_settings(scaled_actions([entry], found, "drop"))
     assert ("dimension 0 has " + text in setting.warnings[0]) == (abs(low) > 1)
     assert "dimension 1 has 9." in setting.warnings[0]
+
+
+def test_two_values_outside_are_shown_as_in_the_table() -> None:
+    leaf, seen = number_key("steps/action", [[0.5, 0], [0.25, 255]], np.zeros((1, 2)))
+    found = facts([leaf], {leaf.path: seen})
+    entry = entry_of(leaf, found, "drop", is_action=True)
+    [setting] = range_settings(scaled_actions([entry], found, "drop"))
+    assert "steps/action leaves [-1, 1]: dimension 1 has 0 or 255. Without" in setting.warnings[0]
 
 
 def test_small_movements_get_a_suggestion() -> None:
@@ -522,6 +585,14 @@ def test_integers_without_ids_are_continuous(values: Any, override: str | None) 
     entry = entry_of(leaf, facts([leaf], {leaf.path: seen}), "drop")
     assert entry.override == override
     assert entry.is_used
+
+
+def test_an_action_of_bytes_is_no_picture() -> None:
+    leaf = Leaf("steps/action", TENSOR, "uint8", (16, 16, 3), per_step=True)
+    extent = measure(np.array([[0.0], [1.0]]))
+    found = facts([leaf], {leaf.path: KeyFacts(Tally(4, 4 * 768, 768), extent, extent)})
+    entry = entry_of(leaf, found, "drop", is_action=True)
+    assert (entry.modality, entry.override, entry.is_used) == (3, None, True)
 
 
 def test_values_of_a_dropped_step_do_not_count() -> None:

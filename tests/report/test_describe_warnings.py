@@ -64,7 +64,7 @@ CASES = {
         r"action_range: steps/action leaves \[-1, 1\]: dimension 0 has -4 … 2",
         {"steps/action": lambda: tensor((4,))},
         scaled,
-        config={"action_range": {"quantiles": [0.01, 0.99], "leave": [2, 3]}},
+        config={"action_range": {"quantiles": [0.01, 0.99], "leave": [1, 2, 3]}},
     ),
     "integer action outside the ids": Case(
         r"action_range: steps/action leaves \[-1, 1\]: -3 … 6",
@@ -141,6 +141,18 @@ CASES = {
         r"task: episode_metadata/task has another value in each of the 6 episodes read",
         metadata=lambda episode: {"task": f"task {episode}"},
         config={"task": None},
+    ),
+    "a task with one episode for most values": Case(
+        r"task: episode_metadata/task has values of their own in 4 of the 6 episodes read; as",
+        metadata=lambda episode: {"task": f"task {max(1, episode)}"},
+        config={"task": "episode_metadata/task"},
+    ),
+    "an only camera that is black": Case(
+        r"steps/observation/camera: blank: .*; no other image stays",
+        step=lambda episode, step, last: {
+            "observation": {"camera": np.zeros((32, 48, 3), np.uint8)}
+        },
+        config={"observation": ["steps/observation/state"]},
     ),
     "no text model": Case(
         r"vocabulary\.text_model: there is text, and no text model yet.*gato-data vocab ",

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gato_data.report.describing.entries import Entry, counted
-from gato_data.report.describing.extents import Extent
+from gato_data.report.describing.entries import Entry, extent_that_counts
+from gato_data.report.describing.extents import Extent, range_text
 from gato_data.report.describing.facts import Facts
-from gato_data.report.describing.settings import Alternative, Setting, in_words, short_range
+from gato_data.report.describing.settings import Alternative, Setting, in_words
 from gato_data.vocabulary import Modality
 
 _LOW, _HIGH = -1.0, 1.0
@@ -40,8 +40,16 @@ class Scaled:
         return self.entry.leaf.step_size is not None
 
     @property
-    def is_outside(self) -> bool:
-        return self.extent.lowest < _LOW - _TOLERANCE or self.extent.highest > _HIGH + _TOLERANCE
+    def outside(self) -> list[int]:
+        """Dimensions with values outside [-1, 1]."""
+        low, high = self.extent.low, self.extent.high
+        found = np.flatnonzero((low < _LOW - _TOLERANCE) | (high > _HIGH + _TOLERANCE))
+        return list(map(int, found))
+
+    @property
+    def inside(self) -> list[int]:
+        """The others."""
+        return sorted({*range(len(self.extent.low))} - {*self.outside})
 
     @property
     def switches(self) -> list[int]:
@@ -78,7 +86,8 @@ def scaled_actions(entries: Sequence[Entry], facts: Facts, last_step: str) -> li
     found = []
     for entry in entries:
         if entry.is_used and entry.modality == Modality.CONTINUOUS:
-            extent = counted(entry.facts, facts, last_step) if entry.facts else None
+            seen = entry.facts
+            extent = extent_that_counts(seen, facts, last_step) if seen else None
             if extent is not None and not extent.is_empty:
                 found.append(Scaled(entry, extent))
     return found
@@ -86,7 +95,7 @@ def scaled_actions(entries: Sequence[Entry], facts: Facts, last_step: str) -> li
 
 def range_settings(actions: Sequence[Scaled]) -> list[Setting]:
     """`action_range` and `clip`."""
-    outside = [action for action in actions if action.is_outside]
+    outside = [action for action in actions if action.outside]
     if not outside:
         return [_suggestion(actions)]
     ranges = {action.path: _range(action) for action in outside}
@@ -94,10 +103,9 @@ def range_settings(actions: Sequence[Scaled]) -> list[Setting]:
         f"{action.path} leaves [-1, 1]: {_seen(action)}. Without a range, `plan` refuses it."
         for action in outside
     )
-    left = [action.path for action in outside if action.switches and action.has_dimensions]
     why = _meaning(outside)
-    if left:
-        why += "; `leave`: dimensions of one or two values that lie inside"
+    if any(action.inside and action.has_dimensions for action in outside):
+        why += "; `leave`: dimensions that were seen inside"
     settings = [Setting("action_range", _by_path(ranges, len(actions)), why, warnings)]
     if not all(action.has_dimensions for action in outside):
         why = "the range holds what was seen; other episodes may leave it"
@@ -110,7 +118,7 @@ def _range(action: Scaled) -> dict[str, Any]:
         # Steps with different numbers of values have no dimensions, and so no quantiles.
         low, high = action.extent.lowest, action.extent.highest
         return {"low": _rounded(low, ROUND_FLOOR), "high": _rounded(high, ROUND_CEILING)}
-    return _quantiles(action.switches)
+    return _quantiles(action.inside)
 
 
 def _meaning(outside: Sequence[Scaled]) -> str:
@@ -151,12 +159,11 @@ def _suggestion(actions: Sequence[Scaled]) -> Setting:
 
 def _seen(action: Scaled) -> str:
     """The dimensions that lie outside, with their ranges."""
-    low, high = action.extent.low, action.extent.high
-    outside = np.flatnonzero((low < _LOW - _TOLERANCE) | (high > _HIGH + _TOLERANCE)).tolist()
+    outside = action.outside
     parts = []
     for place in outside[:_NAMED]:
-        name = f"dimension {place} has " if len(low) > 1 else ""
-        parts.append(name + short_range(low[place], high[place]))
+        name = f"dimension {place} has " if len(action.extent.low) > 1 else ""
+        parts.append(name + range_text(action.extent, place))
     if len(outside) > _NAMED:
         parts.append(f"{len(outside) - _NAMED} more")
     return in_words(parts)

@@ -35,6 +35,7 @@ class Entry:
       remark: why it is left out, or what is to be known of it; None: nothing.
       is_possible: whether it could be used in spite of the remark.
       is_warning: whether people should look at the remark.
+      is_blank: whether its images show nothing.
     """
 
     leaf: Leaf
@@ -45,6 +46,7 @@ class Entry:
     remark: str | None = None
     is_possible: bool = True
     is_warning: bool = False
+    is_blank: bool = False
 
     @property
     def path(self) -> str:
@@ -121,13 +123,13 @@ def entry_of(leaf: Leaf, facts: Facts, last_step: str, is_action: bool = False) 
         return entry.left_out(f"{where}: {why}", is_warning=True)
     if seen is None:
         return entry.left_out("nothing of it was seen")
-    extent = counted(seen, facts, last_step)
+    extent = extent_that_counts(seen, facts, last_step)
     modality, override = _modality(leaf, extent, is_action)
     entry = replace(entry, modality=modality, override=override)
     return _judged(entry, seen, extent, is_action)
 
 
-def counted(seen: KeyFacts, facts: Facts, last_step: str) -> Extent | None:
+def extent_that_counts(seen: KeyFacts, facts: Facts, last_step: str) -> Extent | None:
     """The values of the steps that become tokens; None where they are no numbers."""
     if seen.body is None or seen.last is None:
         return None
@@ -184,7 +186,7 @@ def _judged(entry: Entry, seen: KeyFacts, extent: Extent | None, is_action: bool
         is_blank = seen.is_blank if extent is None else not extent.varies
         if is_blank:
             why = "blank: of one colour in each image that was looked at"
-            return entry.left_out(why, is_possible=True)
+            return replace(entry, is_blank=True).left_out(why, is_possible=True)
         return entry
     if extent is not None and not extent.is_finite:
         why = "NaN or infinite values were seen; they have no token"

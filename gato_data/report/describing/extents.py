@@ -1,12 +1,12 @@
 """Which values a number key has over some steps: in each of a few dimensions, or all together."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from gato_data.report.describing.settings import short_range
 
 Floats = npt.NDArray[np.float64]
 
@@ -85,9 +85,12 @@ def _extremes(values: npt.NDArray[Any]) -> tuple[Floats, Floats]:
     return low.astype(np.float64), high.astype(np.float64)
 
 
-def union(extents: Iterable[Extent]) -> Extent:
-    """Of one or more extents of the same key."""
-    return reduce(lambda a, b: a + b, extents)
+def range_text(extent: Extent, place: int) -> str:
+    """The values of one dimension."""
+    low, high = float(extent.low[place]), float(extent.high[place])
+    if low > high:
+        return "–"
+    return short_range(low, high, "or" if extent.has_two_values(place) else "…")
 
 
 def _few(values: npt.NDArray[Any]) -> frozenset[float] | None:

@@ -56,7 +56,8 @@ class KeyFacts:
       texts: some of them, shortened.
       is_utf8: whether all texts are.
       sizes: height and width of the images.
-      is_blank: whether each image looked at, one an episode, has one colour only.
+      is_blank: whether each image looked at has one colour only: the first of each episode and,
+        since cameras may start late, one amid the steps.
     """
 
     entries: Tally
@@ -82,7 +83,7 @@ class KeyFacts:
 
 
 def observe(leaf: Leaf, column: Column, steps: int, tokenizer: TextTokenizer | None) -> KeyFacts:
-    """What one episode holds of a key. Of its images, one is decoded.
+    """What one episode holds of a key. Of its images, one or two are decoded.
 
     Args:
       leaf: the key.
@@ -128,10 +129,16 @@ def _images(frames: Frames, steps: int) -> KeyFacts:
     if not each.any():
         return KeyFacts(Tally.of(each))
     frames.check_sizes()
-    first = int(each.argmax())
-    (shown,) = frames.frames(first, first + 1)[:1]
-    is_blank = bool((shown == shown[:1, :1]).all())
+    shown = np.flatnonzero(each).tolist()
+    # The second is decoded only if the first says nothing.
+    is_blank = all(_is_blank(frames, step) for step in (shown[0], shown[len(shown) // 2]))
     return KeyFacts(Tally.of(each), sizes=frozenset([frames.size]), is_blank=is_blank)
+
+
+def _is_blank(frames: Frames, step: int) -> bool:
+    """Whether the first image of a step has one colour only."""
+    image = frames.frames(step, step + 1)[0]
+    return bool((image == image[:1, :1]).all())
 
 
 def _texts(

@@ -4,10 +4,12 @@ import json
 import os
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from gato_data.config import DatasetConfig, dataset_directory
 from gato_data.errors import UsageError
-from gato_data.readers.opening import MINARI, RLDS, kind_of, open_kind
+from gato_data.readers.minari_metadata import METADATA
+from gato_data.readers.opening import FEATURES, MINARI, RLDS, kind_of, open_kind
 from gato_data.readers.source import Source
 from gato_data.report.text_page import escape
 from gato_data.schema_files import read_schema
@@ -50,8 +52,8 @@ def locate(path: str, split: str | None = None) -> Location:
     """Finds the data set that a user means.
 
     Args:
-      path: a folder of one version, a folder with exactly one version below it (local or an fsspec
-        URL), or `tfds:NAME[/CONFIG][:VERSION]`.
+      path: a folder of one version (local or an fsspec URL), the folder of a Minari data set, a
+        folder with exactly one of them below it, or `tfds:NAME[/CONFIG][:VERSION]`.
       split: None: train, or the first one where there is no such split.
 
     Raises:
@@ -61,13 +63,13 @@ def locate(path: str, split: str | None = None) -> Location:
     if path.startswith(_TFDS):
         directory, tfds = _prepared(path.removeprefix(_TFDS))
     else:
-        directory = _version_folder(os.path.expanduser(path))
-    # Of no data set: the reader says what it misses.
+        directory = _data_set_folder(os.path.expanduser(path))
+    # Of none that TFDS prepared: the reader says what it misses.
     kind = kind_of(directory) or RLDS
     if kind == MINARI:
         if split is not None:
             raise UsageError(f"{path}: Minari data sets have no splits. Leave --split out.")
-        return Location(kind, directory, tfds, _name(directory), None, ())
+        return Location(kind, directory, tfds, _minari_name(directory), None, ())
     splits = _splits(directory)
     chosen = split or ("train" if "train" in splits or not splits else splits[0])
     return Location(kind, directory, tfds, _name(directory), chosen, splits)
@@ -85,26 +87,59 @@ def _prepared(name: str) -> tuple[str, str]:
     return directory, f"{name.partition(':')[0]}:{files.name_of(directory)}"
 
 
-def _version_folder(path: str) -> str:
-    """The folder itself, or the only data set one or two levels below it."""
+def _data_set_folder(path: str) -> str:
+    """The folder itself, or the only data set one or two levels below it.
+
+    Raises:
+      UsageError: there is none, or more than one.
+    """
     path = path.rstrip("/") or path
     if kind_of(path):
         return path
-    found = _data_sets_in(path, _VERSION)
+    found = _data_sets_in(path)
     if not found:
-        # Configs and data sets have folders of their own above the versions.
+        # Configs, data sets and namespaces have folders of their own above the versions.
         below = [files.join(path, name) for name in files.list_names(path)[:_LOOKED_AT]]
-        found = [inner for folder in below for inner in _data_sets_in(folder, _VERSION)]
+        found = [inner for folder in below for inner in _data_sets_in(folder)]
     if len(found) > 1:
         names = ", ".join(map(escape, found[:_NAMED])) + " …" * (len(found) > _NAMED)
         raise UsageError(f"{path}: {len(found)} data sets are below it. Name one of {names}.")
-    # Without any, the reader says what it misses.
-    return found[0] if found else path
+    if not found:
+        raise UsageError(_nothing_there(path))
+    return found[0]
 
 
-def _data_sets_in(folder: str, named: re.Pattern[str]) -> list[str]:
-    names = [name for name in files.list_names(folder) if named.fullmatch(name)]
-    return [x for name in names[:_LOOKED_AT] if kind_of(x := files.join(folder, name))]
+def _nothing_there(path: str) -> str:
+    """What is wrong with a path, and what to type in its place."""
+    what = (
+        f"is no data set: it has no {FEATURES}, which TFDS writes, and no data/{METADATA}, which "
+        "Minari writes"
+    )
+    give = (
+        "the folder of one version, such as NAME/1.0.0, or of one Minari data set on this machine, "
+        "such as NAMESPACE/NAME-v0"
+    )
+    if files.is_remote(path):
+        return f"{path}: {what}. Give {give}."
+    if not files.exists(path):
+        what = "does not exist"
+    elif not os.path.isdir(path):
+        what = "is a file"
+        folder = files.parent_of(path) or "."
+        give = f"its folder {folder}" if kind_of(folder) else give
+    return f"{path}: {what}. Give {give}."
+
+
+def _data_sets_in(folder: str) -> list[str]:
+    """Versions that TFDS wrote, and data sets of Minari, right below a folder."""
+    found = []
+    for name in files.list_names(folder)[:_LOOKED_AT]:
+        path = files.join(folder, name)
+        # Of Minari only its own layout counts: many a folder has some metadata.json.
+        has_data = not files.is_remote(path) and files.exists(files.join(path, "data", METADATA))
+        if has_data or (_VERSION.fullmatch(name) and kind_of(path)):
+            found.append(path)
+    return found
 
 
 def _splits(directory: str) -> tuple[str, ...]:
@@ -114,17 +149,37 @@ def _splits(directory: str) -> tuple[str, ...]:
 
 def _name(directory: str) -> str:
     """The name that the data set gives itself, or that of its folder."""
+    info = _stated(files.join(directory, "dataset_info.json"))
+    parts = [info.get("name"), info.get("configName")]
+    if not isinstance(parts[0], str):
+        return _folder_name(directory)
+    return slug("_".join(part for part in parts if part and isinstance(part, str)))
+
+
+def _minari_name(directory: str) -> str:
+    """The id of the data set with its namespace, or the name of its folder."""
+    for folder in (directory, files.join(directory, "data")):
+        name = _stated(files.join(folder, METADATA)).get("dataset_id")
+        if name and isinstance(name, str):
+            return slug(name)
+    return _folder_name(directory)
+
+
+def _stated(path: str) -> dict[str, Any]:
+    """What a data set says of itself; nothing where that cannot be read."""
     try:
-        info = json.loads(files.read_bytes(files.join(directory, "dataset_info.json")))
-        parts = [info["name"], info.get("configName") or ""]
-        stated = "_".join(part for part in parts if part)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        stated = ""
+        found = json.loads(files.read_bytes(path))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _folder_name(directory: str) -> str:
     folder = directory if files.is_remote(directory) else os.path.abspath(directory)
     # The folder of a version, or the data of a Minari set.
     if _VERSION.fullmatch(files.name_of(folder)) or files.name_of(folder) == "data":
         folder = files.parent_of(folder)
-    return slug(stated or files.name_of(folder))
+    return slug(files.name_of(folder))
 
 
 def slug(text: str) -> str:

@@ -2,15 +2,18 @@
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+from rich.cells import cell_len
 
 from gato_data.readers.features import Leaf
 from gato_data.readers.source import Scalar
 from gato_data.report.describing.facts import Facts
 from gato_data.report.describing.settings import Alternative, Setting, counted
 from gato_data.report.describing.text_looks import is_date, is_identifier, is_path
-from gato_data.report.text_page import quote, shorten
+from gato_data.report.text_page import escape
 
 # Names of fields, the likelier first.
 _TASKS = (
@@ -49,28 +52,42 @@ _INTEGERS = 2**63
 def task_setting(facts: Facts, name: str) -> Setting:
     """`task`: a field that several episodes have the same value of.
 
+    One with another value in each episode is no task, if all episodes were read: of some of them,
+    such values say little where there are many tasks.
+
     Args:
       facts: what was seen.
       name: of the data set, which is the task by default.
     """
-    warnings, alternatives = [], []
+    refused: list[Setting] = []
     for leaf, values in _named(facts, _TASKS):
-        if not _is_task(leaf):
-            continue
         distinct = set(values)
-        if distinct == {""}:
+        if not _is_task(leaf) or distinct == {""}:
             continue
-        if len(distinct) == len(values) > 1:
-            warnings.append(
-                f"{leaf.path} has another value in each of the {len(values)} episodes read; as the "
-                "task it would leave no episode a donor of prompts, and nothing to filter"
-            )
-            alternatives.append(Alternative(leaf.path, "if fewer tasks than episodes are in all"))
+        warnings = _lone_values(leaf, values, facts)
+        if len(distinct) == len(values) > 1 and facts.total == facts.episodes:
+            why = f"no field was taken, so that every episode has the task {name}"
+            each = Alternative(leaf.path, "if each episode is to be a task of its own")
+            refused.append(Setting("task", None, why, warnings, (each,)))
             continue
         texts = f"{counted(len(distinct), 'value')} in {counted(len(values), 'episode')}"
-        return Setting("task", leaf.path, f"{texts}, such as {_example(values)}")
-    why = f"no field was taken, so that every episode has the task {name}" if warnings else ""
-    return Setting("task", None, why, tuple(warnings[:1]), tuple(alternatives[:1]))
+        return Setting("task", leaf.path, f"{texts}, such as {_example(values)}", warnings)
+    return refused[0] if refused else Setting("task")
+
+
+def _lone_values(leaf: Leaf, values: Sequence[Scalar], facts: Facts) -> tuple[str, ...]:
+    """A warning where most episodes share their value with no other."""
+    counts = Counter(values)
+    lone = sum(counts[value] == 1 for value in values)
+    if len(values) < 2 or 2 * lone <= len(values):
+        return ()
+    every = f"another value in each of the {len(values)} episodes read"
+    some = f"values of their own in {lone} of the {len(values)} episodes read"
+    found = f"{leaf.path} has {every if lone == len(values) else some}"
+    loss = "as the task it leaves them no donor of prompts, and nothing to filter"
+    if facts.total == facts.episodes:
+        return (f"{found}; {loss}",)
+    return (f"{found}: raise --episodes to see whether it is one per episode; {loss}, if so",)
 
 
 def agent_setting(facts: Facts) -> Setting:
@@ -200,5 +217,12 @@ def _is_place(value: Scalar) -> bool:
 
 
 def _example(values: Sequence[Scalar]) -> str:
+    """The first value as it stands: whoever writes the comment escapes it, which it must fit."""
     value = values[0]
-    return shorten(quote(value) if isinstance(value, str) else str(value), 1, _SHOWN)
+    if not isinstance(value, str):
+        return str(value)[:_SHOWN]
+    shown = value[:_SHOWN]
+    while cell_len(escape(shown)) > _SHOWN:
+        shown = shown[:-1]
+    mark = "'" if '"' in value else '"'
+    return f"{mark}{shown}{'…' * (shown != value)}{mark}"

@@ -1,9 +1,10 @@
-"""A proposal as a commented config: YAML of at most 100 columns that runs as it is."""
+"""A proposal as a commented config: YAML of at most 100 columns that loads as it is."""
 
 import math
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from rich.cells import cell_len
 
@@ -76,6 +77,9 @@ def _lines(proposal: Proposal, commands: Commands) -> Iterator[str]:
     if "sequence" in config:
         yield from comment("one timestep needs more than the paper's 1024 tokens", 0)
         yield from pair("sequence", config["sequence"], 0)
+        yield ""
+    if any(x.key == "text" and x.alternatives for x in proposal.settings):
+        yield from _alignment(config.get("sequence"))
         yield ""
     yield from _limits(proposal)
     yield "datasets:"
@@ -180,6 +184,14 @@ def _command_lines(words: list[str], indent: int) -> Iterator[str]:
     yield f"{start}  {option} {value}"
 
 
+def _alignment(sequence: dict[str, Any] | None) -> Iterator[str]:
+    """What `text: first_of_window` needs, as a comment that may be uncommented."""
+    instead = "instead of `sequence` above: " if sequence else ""
+    why = f"{instead}windows of whole timesteps, which `text: first_of_window` below needs"
+    yield from comment(why, 0)
+    yield from commented_out(pair("sequence", {**(sequence or {}), "align": "timestep"}, 0), 0)
+
+
 def _data_set(proposal: Proposal) -> Iterator[str]:
     (data_set,) = proposal.to_json()["datasets"]
     table = Table.of(proposal)
@@ -237,9 +249,11 @@ def _setting(setting: Setting, column: int) -> Iterator[str]:
         yield from explained(pair(setting.key, setting.value, 4), setting.why, 4, column)
     elif setting.why:
         yield from comment(setting.why, 4)
+    # A key that stands twice makes a config invalid.
+    instead = "" if setting.value is None else f"instead of `{setting.key}` above: "
     for other in setting.alternatives:
         lines = commented_out(pair(setting.key, other.value, 4), 4)
-        yield from explained(lines, other.why, 4, column)
+        yield from explained(lines, instead + other.why, 4, column)
 
 
 def _totals(proposal: Proposal) -> Iterator[str]:

@@ -26,8 +26,8 @@ from gato_data.report.text_page import escape
 _LENGTH = 1024
 # Room that an observation should have, however many tokens the action takes.
 _LEAST_ROOM = 64
-# From this share of the tokens of a timestep on, texts are worth a note.
-_MUCH_TEXT = 0.2
+# From this share of the loss on, `plan` warns of texts, too.
+_MUCH_TEXT = 0.5
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def propose(facts: Facts, location: Location, request: Request) -> Proposal:
         *range_settings(scaled_actions(action, facts, keep)),
         _modalities(observation, action),
         *image_settings(observation, room, action_tokens, length),
-        _text_setting(observation, action_tokens),
+        _text_setting(observation, action),
         *(() if is_minari else (last,)),
         filter_setting(facts, keep, order),
     )
@@ -177,13 +177,23 @@ def _length(action_tokens: int) -> int:
 
 def _candidates(roles: Roles, facts: Facts, last_step: str) -> list[Entry]:
     """What may be observed, and what stands beside it, left out with the reason."""
-    entries = [entry_of(leaf, facts, last_step) for leaf in roles.observed]
+    entries = _not_blind([entry_of(leaf, facts, last_step) for leaf in roles.observed])
     for path, reason in roles.beside.items():
         entry = entry_of(facts.leaves[path], facts, last_step)
         possible = entry.is_used or entry.is_possible
         # What a key is says more than where it stands; nobody misses it, so it is no warning.
         entries.append(entry.left_out(entry.remark or reason, possible))
     return entries
+
+
+def _not_blind(entries: list[Entry]) -> list[Entry]:
+    """The same, with a warning at blank images where no other image stays."""
+    if any(entry.is_used and entry.is_image for entry in entries):
+        return entries
+    return [
+        replace(x, is_warning=True, remark=f"{x.remark}; no other image stays") if x.is_blank else x
+        for x in entries
+    ]
 
 
 def _modalities(observation: Observation, action: Sequence[Entry]) -> Setting:
@@ -194,14 +204,20 @@ def _modalities(observation: Observation, action: Sequence[Entry]) -> Setting:
     return Setting("modalities", {entry.path: entry.override for entry in used})
 
 
-def _text_setting(observation: Observation, action_tokens: int) -> Setting:
-    """`text`: a note where instructions that repeat take much of a timestep."""
-    used = [entry for entry in observation.entries if entry.is_used]
-    texts = sum(entry.tokens().mean for entry in used if entry.is_text)
-    rest = sum(entry.tokens().mean for entry in used if not entry.is_text and not entry.is_image)
-    if texts < _MUCH_TEXT * (texts + rest + observation.images.tokens + 1 + action_tokens):
+def _text_setting(observation: Observation, action: Sequence[Entry]) -> Setting:
+    """`text`: a note where texts that repeat take most of the loss, which is of texts and actions.
+
+    As `plan` counts it (building/text_share.py).
+    """
+    texts = sum(x.tokens().mean for x in observation.entries if x.is_used and x.is_text)
+    acted = sum(x.tokens().mean for x in action if x.is_used)
+    said = texts + sum(x.tokens().mean for x in action if x.is_used and x.is_text)
+    if not texts or said <= _MUCH_TEXT * (texts + acted):
         return Setting("text")
-    why = "texts once a window, with `sequence: {align: timestep}` above"
+    why = (
+        f"text is about {100 * said / (texts + acted):.0f} % of the loss; once a window it is less"
+    )
+    why += ", with the line `sequence` above uncommented, too"
     return Setting("text", alternatives=(Alternative("first_of_window", why),))
 
 

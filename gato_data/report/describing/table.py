@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from rich.cells import cell_len
 
 from gato_data.report.describing.comments import comment, warning
-from gato_data.report.describing.entries import Entry, counted
-from gato_data.report.describing.extents import Extent
+from gato_data.report.describing.entries import Entry, extent_that_counts
+from gato_data.report.describing.extents import Extent, range_text
 from gato_data.report.describing.key_facts import KeyFacts, Tally
 from gato_data.report.describing.proposal import Proposal
 from gato_data.report.describing.settings import short_range
@@ -144,17 +144,10 @@ def _dimensions(extent: Extent) -> Iterator[str]:
         yield start + "".join(_padded(x, width) for x in cells[first : first + each]).rstrip()
 
 
-def range_text(extent: Extent, place: int) -> str:
-    """The values of one dimension."""
-    low, high = float(extent.low[place]), float(extent.high[place])
-    if low > high:
-        return "–"
-    return short_range(low, high, "or" if extent.has_two_values(place) else "…")
-
-
 def extent_of(proposal: Proposal, entry: Entry) -> Extent | None:
     """The values of a number key in the steps that count."""
-    return counted(entry.facts, proposal.facts, proposal.last_step) if entry.facts else None
+    seen = entry.facts
+    return extent_that_counts(seen, proposal.facts, proposal.last_step) if seen else None
 
 
 def _type(entry: Entry) -> str:
