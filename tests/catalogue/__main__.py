@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.catalogue import page
-from tests.catalogue.builders import builder_names, reach_of, structures
+from tests.catalogue.builders import BUILDERS, reach_of, structures
 from tests.catalogue.openx import SHAPES
 from tests.catalogue.walk import train_model, walk
 
 
 def rows(folder: Path) -> Iterator[page.Row]:
     model = train_model(folder)
-    for builder in builder_names():
+    for builder in BUILDERS:
         (folder / builder).mkdir()
         for number, found in enumerate(structures(builder, folder / builder)):
             if found.is_rlds:

@@ -12,6 +12,35 @@ import pytest
 
 from gato_data.storage import example, framing
 
+# What `builder_names` finds; written out, because to ask TFDS takes seconds.
+BUILDERS = (
+    "d4rl_adroit_door",
+    "d4rl_adroit_hammer",
+    "d4rl_adroit_pen",
+    "d4rl_adroit_relocate",
+    "d4rl_antmaze",
+    "d4rl_mujoco_ant",
+    "d4rl_mujoco_halfcheetah",
+    "d4rl_mujoco_hopper",
+    "d4rl_mujoco_walker2d",
+    "locomotion",
+    "mt_opt",
+    "rlu_atari",
+    "rlu_atari_checkpoints",
+    "rlu_atari_checkpoints_ordered",
+    "rlu_control_suite",
+    "rlu_dmlab_explore_object_rewards_few",
+    "rlu_dmlab_explore_object_rewards_many",
+    "rlu_dmlab_rooms_select_nonmatching_object",
+    "rlu_dmlab_rooms_watermaze",
+    "rlu_dmlab_seekavoid_arena01",
+    "rlu_locomotion",
+    "rlu_rwrl",
+    "robomimic_mg",
+    "robomimic_mh",
+    "robomimic_ph",
+    "robosuite_panda_pick_place_can",
+)
 PREFIXES = ("d4rl_", "rlu_", "robomimic_", "robosuite_", "locomotion", "mt_opt")
 # The builder of rlu_rwrl reads an episode in a bucket to find out its features. Its own code finds
 # them in a stand-in, too, if that has the sizes of the Control Suite's task of that domain.
