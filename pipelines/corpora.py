@@ -13,6 +13,7 @@ import fsspec
 
 from gato_data.errors import ContentError, GatoDataError, UsageError
 from gato_data.readers import features, opening
+from gato_data.readers.rlds_fields import OBSERVATION, step_path
 from gato_data.sequencing.columns import Column, Ragged
 from gato_data.storage import example, files, framing
 from gato_data.storage.example import BytesColumn
@@ -27,7 +28,6 @@ _RESERVED = re.compile("[\0\t\u2581\u2585]+")
 _BYTE_ORDER_MARK = "\ufeff"  # some editors begin a file with it; it is no text
 _READ_BYTES = 1 << 16
 _MINARI = "/data/metadata.json"
-_OBSERVATION = "steps/observation/"
 
 
 @dataclass(frozen=True, order=True)
@@ -111,12 +111,15 @@ def _dataset_sentences(directory: str) -> Iterator[str]:
     A text counts once in a record, however often it stands there: an instruction is repeated in
     every step of an episode, and long episodes would fill the vocabulary with theirs.
     """
-    if opening.kind_of(directory) == opening.MINARI:
-        for place, texts in _minari_texts(directory):
-            for text in sorted(texts):
-                for line in text.split(b"\n"):
-                    yield from _decode(_cut(line.rstrip(b"\r"), True)[0], place)
-        return
+    is_minari = opening.kind_of(directory) == opening.MINARI
+    for place, texts in (_minari_texts if is_minari else _rlds_texts)(directory):
+        for text in sorted(texts):
+            for line in text.split(b"\n"):
+                yield from _decode(_cut(line.rstrip(b"\r"), True)[0], place)
+
+
+def _rlds_texts(directory: str) -> Iterator[tuple[str, set[bytes]]]:
+    """The distinct texts of each record of a TFDS directory, and where it is."""
     fields = _text_fields(directory)
     for name in _record_files(directory):
         path = files.join(directory, name)
@@ -131,15 +134,14 @@ def _dataset_sentences(directory: str) -> Iterator[str]:
                     raise GatoDataError(
                         f"{place} at byte {record.offset}: {error}. Copy the file again."
                     ) from None
-                for text in sorted(texts):
-                    for line in text.split(b"\n"):
-                        yield from _decode(_cut(line.rstrip(b"\r"), True)[0], place)
+                yield place, texts
 
 
 def _minari_texts(directory: str) -> Iterator[tuple[str, set[bytes]]]:
     """The distinct texts that the steps of each episode observe, and where it is."""
     source = opening.open_path(directory)
-    observed = [x for x in source.leaves.values() if f"{x.path}/".startswith(_OBSERVATION)]
+    group = f"{step_path(OBSERVATION)}/"
+    observed = [leaf for leaf in source.leaves.values() if f"{leaf.path}/".startswith(group)]
     usable = [leaf for leaf in observed if leaf.kind == "text" and not leaf.obstacle]
     if not usable:
         raise UsageError(

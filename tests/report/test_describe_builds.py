@@ -363,3 +363,19 @@ def test_a_key_with_other_steps_is_left_out(
     said = "steps/observation/state: in 6 of 6 episodes it cannot be read: "
     (line,) = [x for x in capsys.readouterr().err.splitlines() if said in x]
     assert line.endswith(says)
+
+
+def test_the_vocab_command_of_minari_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tests.oracle.minari import write_minari
+    from tests.readers import minari_zoo
+
+    spaces = minari_zoo.observation_space(), minari_zoo.action_space()
+    folder = write_minari(tmp_path, minari_zoo.episodes(1, 6), *spaces)
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["describe", folder.name, "--output", "toy.yaml"]) == 0
+    page = (tmp_path / "toy.yaml").read_text()
+    (line,) = [line for line in page.splitlines() if "gato-data vocab" in line]
+    assert cli.main(shlex.split(line.partition("gato-data ")[2])) == 0
+    assert cli.main(["plan", "toy.yaml", "--output", "out", "--quiet"]) == 0

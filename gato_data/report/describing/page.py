@@ -9,7 +9,6 @@ from typing import Any
 from rich.cells import cell_len
 
 from gato_data.readers.features import TEXT
-from gato_data.readers.opening import RLDS
 from gato_data.report.describing.comments import (
     comment,
     commented_out,
@@ -159,8 +158,7 @@ def _model_warning() -> str:
 
 
 def _vocab_reads_it(proposal: Proposal) -> bool:
-    is_text = any(entry.leaf.kind == TEXT for entry in proposal.used)
-    return is_text and proposal.location.kind == RLDS
+    return any(entry.leaf.kind == TEXT for entry in proposal.used)
 
 
 def _command_words(proposal: Proposal, commands: Commands) -> list[str]:
