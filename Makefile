@@ -20,12 +20,15 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[build,dev,envs]' --constraint constraints.txt
 	@touch $@
 
-demo: $(VENV)/.ready  ## Records experts, trains a vocabulary, builds sequences, shows them.
+demo: $(VENV)/.ready  ## Records experts and scenes, trains a vocabulary, builds sequences, shows them.
 	rm -rf $(DEMO)
 	$(BIN)/gato-data record babyai/GoToLocal babyai/UnlockPickup babyai-pixels/GoToRedBall \
 		metaworld/reach-v3 dm_control/lqr-lqr_2_1 \
 		--output $(DEMO)/data --episodes 50 --seed 1 --noise 0.5
+	$(BIN)/gato-data record babyai-captions/GoToLocal babyai-questions/GoToLocal \
+		--output $(DEMO)/data --episodes 60 --seed 1
 	$(BIN)/gato-data vocab README.md CONTRIBUTING.md $(DEMO)/data/*/1.0.0 \
+		$(DEMO)/data/babyai_captions_go_to_local $(DEMO)/data/babyai_questions_go_to_local \
 		--output $(DEMO)/text.model --size 600
 	$(BIN)/gato-data build configs/demo.yaml --output $(DEMO)/out
 	$(BIN)/gato-data verify $(DEMO)/out

@@ -18,17 +18,26 @@ from gato_data.config_checks import find_problems, text_of_key
 from gato_data.config_reading import MAX_BYTES, DocumentError, KeyPath, Problem, read_document
 from gato_data.config_task_values import fill_in, named_files
 from gato_data.config_types import (
+    TEMPLATES,
     ActionRange,
+    AnyDataset,
+    AssumedSize,
     Config,
+    CorpusConfig,
     DatasetConfig,
     FieldReference,
     FilterConfig,
     FilterRule,
+    InterleavedConfig,
     LimitsConfig,
+    MixtureConfig,
     OutputConfig,
+    PairsConfig,
+    PictureConfig,
     PromptConfig,
     SequenceConfig,
     TaskValues,
+    TextConfig,
     VocabularyConfig,
 )
 from gato_data.errors import UsageError
@@ -36,15 +45,23 @@ from gato_data.storage import files
 
 __all__ = [
     "ActionRange",
+    "AnyDataset",
+    "AssumedSize",
     "Config",
+    "CorpusConfig",
     "DatasetConfig",
     "FieldReference",
     "FilterConfig",
     "FilterRule",
+    "InterleavedConfig",
     "LimitsConfig",
+    "MixtureConfig",
     "OutputConfig",
+    "PairsConfig",
+    "PictureConfig",
     "PromptConfig",
     "SequenceConfig",
+    "TextConfig",
     "VocabularyConfig",
     "config_from_json",
     "dataset_directory",
@@ -117,7 +134,7 @@ def resolve(folder: str, path: str) -> str:
     return f"{scheme}://{posixpath.normpath(posixpath.join(inner, path))}"
 
 
-def dataset_directory(dataset: DatasetConfig, config_folder: str) -> str:
+def dataset_directory(dataset: AnyDataset, config_folder: str) -> str:
     """The directory of a data set, local or a URL.
 
     `tfds` names are looked up where TFDS prepares data: in $TFDS_DATA_DIR or
@@ -200,6 +217,7 @@ def _build(value: dict[str, Any]) -> Config:
         prompt=_section(PromptConfig, value.get("prompt", {})),
         output=_section(OutputConfig, value.get("output", {}), shard_size=parse_size),
         limits=_section(LimitsConfig, value.get("limits", {}), record_bytes=parse_size),
+        mixture=_section(MixtureConfig, value.get("mixture", {})),
     )
 
 
@@ -210,7 +228,20 @@ def _section(kind: Any, value: dict[str, Any], **convert: Any) -> Any:
     return kind(**{key: convert.get(key, _same)(item) for key, item in value.items()})
 
 
-def _dataset(value: dict[str, Any]) -> DatasetConfig:
+# The class of each kind of corpus.
+_CORPORA: Mapping[str, type[CorpusConfig]] = {
+    "text": TextConfig,
+    "interleaved": InterleavedConfig,
+    "image_text": PairsConfig,
+    "question_answer": PairsConfig,
+}
+
+
+def _dataset(value: dict[str, Any]) -> AnyDataset:
+    kind = value["kind"]
+    if kind in _CORPORA:
+        template = {"template": TEMPLATES[kind]} if kind in TEMPLATES else {}
+        return _section(_CORPORA[kind], template | value, image_size=_size, assumed=_assumed)
     return _section(
         DatasetConfig,
         value,
@@ -220,9 +251,23 @@ def _dataset(value: dict[str, Any]) -> DatasetConfig:
         observation=_paths,
         action=_paths,
         action_range=_action_range,
-        image_size=lambda item: None if item is None else tuple(item),
+        image_size=_size,
         filter=_filter,
+        assumed=_assumed,
     )
+
+
+def _size(value: list[int] | None) -> tuple[int, ...] | None:
+    return None if value is None else tuple(value)
+
+
+def _assumed(value: dict[str, Any] | None) -> AssumedSize | None:
+    if value is None:
+        return None
+    tokens, image_share = (
+        None if value.get(key) is None else float(value[key]) for key in ("tokens", "image_share")
+    )
+    return AssumedSize(value["records"], tokens, image_share)
 
 
 def _filter(value: dict[str, Any] | Literal["off"] | bool) -> FilterConfig | None:

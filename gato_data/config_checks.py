@@ -16,8 +16,8 @@ from gato_data.config_task_values import TASK_VALUES, rules_of
 from gato_data.schema_files import read_schema
 from gato_data.vocabulary import PATCH_SIDE
 
-# Kinds that are designed, and not part of this version.
-_PLANNED_KINDS = ("image_text", "question_answer", "text", "interleaved")
+# Kinds whose keys the schema knows by themselves.
+_CORPORA = ("image_text", "question_answer", "text", "interleaved")
 # Nobody reads more; a file that is no config at all may have one in every line.
 _ENOUGH = 100
 _THRESHOLD_KEYS = ("expert_return_share", "estimator", "relative_to_random", "expert_returns")
@@ -74,10 +74,6 @@ def _describe(error: jsonschema.ValidationError) -> Iterator[Problem]:
         for name in required:
             if name not in found:
                 yield Problem(key, f"the key {name} is missing. Expected {expected}.")
-    elif key[-1:] == ("kind",) and found in _PLANNED_KINDS:
-        yield Problem(
-            key, f"the kind {found} is not available: this version builds rlds and minari."
-        )
     else:
         yield Problem(key, f"found {_shown(found)}. Expected {expected}.")
 
@@ -118,7 +114,7 @@ def _rule_problems(value: Any, refused: set[KeyPath]) -> Iterator[Problem]:
         return
     if is_right(("sequence",)):
         yield from _window_problems(value.get("sequence", {}))
-    if is_right(("sequence",), ("prompt",)):
+    if is_right(("sequence",), ("prompt",)) and not _has_corpora_only(value.get("datasets")):
         yield from _prompt_problems(value.get("sequence", {}), value.get("prompt", {}))
     datasets = value.get("datasets")
     if not isinstance(datasets, list):
@@ -128,9 +124,16 @@ def _rule_problems(value: Any, refused: set[KeyPath]) -> Iterator[Problem]:
         if is_right(("datasets", index)):
             problems = list(_dataset_problems(dataset))
             if is_right(("sequence",)):
-                problems += _text_problems(dataset, value.get("sequence", {}))
+                problems += _sequence_problems(dataset, value.get("sequence", {}))
             for problem in problems:
                 yield Problem(("datasets", index, *problem.key), problem.text)
+
+
+def _has_corpora_only(datasets: Any) -> bool:
+    """Whether no data set has prompts."""
+    found = datasets if isinstance(datasets, list) else []
+    kinds = [x.get("kind") for x in found if isinstance(x, dict)]
+    return bool(kinds) and all(kind in _CORPORA for kind in kinds)
 
 
 def _window_problems(sequence: dict[str, Any]) -> Iterator[Problem]:
@@ -173,7 +176,10 @@ def _dataset_problems(dataset: dict[str, Any]) -> Iterator[Problem]:
         yield Problem((), "neither path nor tfds is given. Say where the data set lies by one.")
     if path is not None and tfds is not None:
         yield Problem(("tfds",), "path and tfds are both given. Remove one of the two.")
-    if dataset.get("kind") == "minari":
+    if dataset["kind"] in _CORPORA:
+        yield from _corpus_problems(dataset)
+        return
+    if dataset["kind"] == "minari":
         yield from _minari_problems(dataset)
     yield from _role_problems(dataset)
     yield from _image_problems(dataset.get("image_size"))
@@ -202,7 +208,37 @@ def _minari_problems(dataset: dict[str, Any]) -> Iterator[Problem]:
             yield Problem((key,), text)
 
 
-def _text_problems(dataset: dict[str, Any], sequence: dict[str, Any]) -> Iterator[Problem]:
+def _corpus_problems(dataset: dict[str, Any]) -> Iterator[Problem]:
+    """What has no meaning beside another key. Defaults pass: a manifest writes them out."""
+    if dataset.get("tfds") is not None and dataset.get("format") not in (None, "tfds"):
+        yield Problem(
+            ("format",), "`tfds` names a TFDS data set, which has no other format. Remove it."
+        )
+    found = "tfds" if dataset.get("tfds") is not None else dataset.get("format")
+    if dataset.get("documents", "file") == "line" and found not in (None, "text"):
+        yield Problem(
+            ("documents",),
+            f"only plain text has documents by line; each record of {found} is one document. "
+            "Remove it.",
+        )
+    if dataset["kind"] == "text" and (dataset.get("assumed") or {}).get("image_share"):
+        yield Problem(("assumed", "image_share"), "the kind text has no images. Remove it.")
+
+
+def _sequence_problems(dataset: dict[str, Any], sequence: dict[str, Any]) -> Iterator[Problem]:
+    """What does not fit how sequences are cut."""
+    length = sequence.get("length", 1024)
+    if dataset["kind"] in _CORPORA[:2] or dataset["kind"] == "interleaved":
+        size = dataset.get("image_size", [224, 224])
+        tokens = 0 if size is None else (size[0] // PATCH_SIDE) * (size[1] // PATCH_SIDE)
+        if tokens > length:
+            is_written = "image_size" in dataset
+            origin = "" if is_written else ", the default of image_size,"
+            yield Problem(
+                ("image_size",) if is_written else (),
+                f"an image of {size[0]} x {size[1]}{origin} has {tokens} tokens, more than "
+                f"sequence.length {length}. Choose a smaller size, or a larger length.",
+            )
     aligned = sequence.get("align", "token") == "timestep"
     if dataset.get("text") == "first_of_window" and not aligned:
         yield Problem(

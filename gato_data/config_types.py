@@ -63,6 +63,32 @@ class LimitsConfig:
 
 
 @dataclass(frozen=True)
+class MixtureConfig:
+    """A training on the data sets, for which it is told how often each is repeated.
+
+    By default the paper's: 1 M steps of 512 sequences (section 2.3).
+    """
+
+    steps: int = 1_000_000
+    batch_size: int = 512
+
+
+@dataclass(frozen=True)
+class AssumedSize:
+    """What a data set is taken to hold, where it is planned without being read.
+
+    Attributes:
+      records: episodes, documents or pairs.
+      tokens: of all of them; None where pairs of one size tell.
+      image_share: of image tokens among them; None where pairs of one size tell, else 0.
+    """
+
+    records: int
+    tokens: float | None = None
+    image_share: float | None = None
+
+
+@dataclass(frozen=True)
 class FieldReference:
     """Where a name comes from: the field at `path`, or `literal` for all. Exactly one is given."""
 
@@ -197,19 +223,116 @@ class DatasetConfig:
     last_step: Literal["drop", "keep"] = "drop"
     filter: FilterConfig | None = FilterConfig()
     weight: float = 1.0
+    assumed: AssumedSize | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusConfig:
+    """A corpus of documents or pairs: what all kinds of them have.
+
+    Attributes:
+      path: a folder, a file or a glob, as written; None where `tfds` names a data set.
+      format: of the files; None: told by their names.
+      split: of a TFDS directory, or of files whose names begin with it.
+      fields: role -> the paths that the field may have, with `;` between.
+      validation: the share of records held out.
+      weight: share of the sequences in a mixture, relative to the other data sets.
+      assumed: what `plan --assume-sizes` takes it to hold.
+    """
+
+    name: str
+    kind: str
+    path: str | None = None
+    tfds: str | None = None
+    format: str | None = None
+    split: str = "train"
+    fields: Mapping[str, str] = field(default_factory=dict, hash=False)
+    validation: float = 0.0
+    weight: float = 1.0
+    assumed: AssumedSize | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextConfig(CorpusConfig):
+    """Documents of text.
+
+    Attributes:
+      documents: of plain text files, whether each is a document or each of its lines.
+      pack: whether short documents share a sequence.
+    """
+
+    kind: str = "text"
+    documents: Literal["file", "line"] = "file"
+    pack: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureConfig(CorpusConfig):
+    """A corpus with images.
+
+    Attributes:
+      images: folder of images that records name; None: the folder of the files.
+      image_size: (height, width) in pixels, multiples of 16; None: as stored.
+      image_fit: how images of other sizes are brought to it; see `tokenizers.image.fit`.
+    """
+
+    images: str | None = None
+    # 224 x 224, of which five make 980 tokens: about a sequence of 1024. The paper names no size.
+    image_size: tuple[int, int] | None = (224, 224)
+    image_fit: Literal["error", "resize_up", "pad", "center_crop"] = "pad"
+
+
+@dataclass(frozen=True, kw_only=True)
+class InterleavedConfig(PictureConfig):
+    """Documents of text and images in order.
+
+    Attributes:
+      pack: whether short documents share a sequence.
+      image_mark: stands where an image goes, in documents whose text is one string.
+    """
+
+    kind: str = "interleaved"
+    pack: bool = False
+    image_mark: str = "<image>"
+
+
+# How the text of a pair is written, by kind.
+TEMPLATES = {"image_text": "{text}", "question_answer": "Q: {question} A: {answer}"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairsConfig(PictureConfig):
+    """Images with captions, or with questions and answers (paper, section 3.2).
+
+    Attributes:
+      pairs: how many a sequence is made of.
+      several: of several captions or answers, one is drawn, or all are used.
+      template: the text of a pair, with {text}, or {question} and {answer}.
+      loss: whether all text is a target, or only the caption or answer.
+    """
+
+    kind: Literal["image_text", "question_answer"]
+    template: str
+    pairs: int = 5
+    several: Literal["one", "all"] = "one"
+    loss: Literal["all_text", "answer"] = "all_text"
+
+
+AnyDataset = DatasetConfig | CorpusConfig
 
 
 @dataclass(frozen=True)
 class Config:
     """What the user asked for, with every default filled in."""
 
-    datasets: tuple[DatasetConfig, ...]
+    datasets: tuple[AnyDataset, ...]
     seed: int = 0
     vocabulary: VocabularyConfig = VocabularyConfig()
     sequence: SequenceConfig = SequenceConfig()
     prompt: PromptConfig = PromptConfig()
     output: OutputConfig = OutputConfig()
     limits: LimitsConfig = LimitsConfig()
+    mixture: MixtureConfig = MixtureConfig()
 
     def to_json(self) -> dict[str, Any]:
         """The config as plain JSON, every default written out, valid by the schema.
@@ -223,7 +346,8 @@ class Config:
         if self.sequence.windows == "cover":
             del plain["sequence"]["windows_per_episode"]
         for dataset in plain["datasets"]:
-            dataset["filter"] = dataset["filter"] or "off"
+            if "filter" in dataset:
+                dataset["filter"] = dataset["filter"] or "off"
         return plain
 
 

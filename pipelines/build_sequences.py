@@ -16,7 +16,8 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.metrics.metric import Metrics
 
-from gato_data.building.context import DatasetContext, Job
+from gato_data.building.context import Job
+from gato_data.building.contexts import Context
 from gato_data.building.plan import Plan
 from gato_data.building.steps import (
     complete,
@@ -46,7 +47,7 @@ class BuildUnit(runner.ReadableDoFn):
         self._quarantined = Metrics.counter("gato_data", "quarantined")
 
     def setup(self) -> None:
-        self._contexts: Mapping[str, DatasetContext] | None = None
+        self._contexts: Mapping[str, Context] | None = None
 
     def work(self, element: int) -> list[int]:
         if self._contexts is None:
@@ -64,7 +65,7 @@ def make_plan(
     arguments: Sequence[str] = (),
     workers: int | None = None,
     progress: Progress | None = None,
-) -> tuple[Plan, dict[str, DatasetContext], dict[str, Any]]:
+) -> tuple[Plan, dict[str, Context], dict[str, Any]]:
     """Index and plan; returns the plan, the open data sets and the summaries of the index."""
     runner.check_options(arguments)
     contexts = open_datasets(job)

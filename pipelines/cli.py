@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,20 +103,23 @@ def _parser() -> argparse.ArgumentParser:
         verbs,
         "record",
         _record,
-        "records expert episodes of environments as RLDS/TFDS directories",
+        "records environments: expert episodes as RLDS/TFDS, scenes with texts as WebDataset",
         "gato-data record babyai/GoToLocal dm_control/lqr-lqr_2_1 --output data --episodes 100",
     )
     verb.add_argument("environments", nargs="*", metavar="ENV", help="such as babyai/GoToLocal")
     verb.add_argument("--list", action="store_true", help="lists the environments and ends")
     verb.add_argument("--output", metavar="DIR", help="folder for one directory per ENV")
-    verb.add_argument("--episodes", type=_count, default=100, metavar="N", help="of each ENV (100)")
+    verb.add_argument(
+        "--episodes", type=_count, default=100, metavar="N", help="or scenes, of each ENV (100)"
+    )
     verb.add_argument("--seed", type=int, default=0, metavar="S", help="0 by default")
     verb.add_argument(
         "--noise",
         type=_probability,
         default=0.0,
         metavar="P",
-        help="replaces actions by random ones, with a probability up to P drawn per episode",
+        help="replaces actions by random ones, with a probability up to P drawn per episode; "
+        "scenes have none",
     )
 
     verb = _verb(
@@ -142,12 +145,26 @@ def _parser() -> argparse.ArgumentParser:
         _vocab,
         "trains the SentencePiece model",
         "gato-data vocab corpus.txt data/my_set/1.0.0 --output spm.model --size 32000",
+        beam="Unknown options go to Beam: --runner=DataflowRunner --project=…",
     )
-    verb.add_argument("corpora", nargs="+", metavar="CORPUS", help="text files, data sets")
+    verb.add_argument(
+        "corpora",
+        nargs="+",
+        metavar="CORPUS",
+        help="text files, files of records, data sets; or a CONFIG.yaml: its data sets, by weight",
+    )
     verb.add_argument("--output", required=True, metavar="FILE.model")
     verb.add_argument(
         "--size", type=_count, metavar="N", help="pieces (32000, or as many as the corpora allow)"
     )
+    verb.add_argument(
+        "--sample", type=_bytes, metavar="SIZE", help="text to train on, at most (128MiB)"
+    )
+    verb.add_argument("--seed", type=int, default=0, metavar="S", help="of the sample (0)")
+    verb.add_argument(
+        "--workers", type=_count, metavar="N", help="local processes (default: by the work)"
+    )
+    verb.add_argument("--quiet", action="store_true", help="no progress")
 
     for name, run, text in (
         ("plan", _plan, "index and plan, no build: what would be kept, and what it would cost"),
@@ -162,7 +179,7 @@ def _parser() -> argparse.ArgumentParser:
             beam="Unknown options go to Beam: --runner=DataflowRunner --project=…",
         )
         verb.add_argument("config", metavar="CONFIG", help="YAML file, see configs/")
-        verb.add_argument("--output", required=True, metavar="DIR")
+        verb.add_argument("--output", required=name == "build", metavar="DIR")
         verb.add_argument(
             "--limit", type=_count, metavar="N", help="episodes of each data set, for a pilot"
         )
@@ -170,6 +187,12 @@ def _parser() -> argparse.ArgumentParser:
             "--workers", type=_count, metavar="N", help="local processes (default: by the work)"
         )
         verb.add_argument("--quiet", action="store_true", help="no progress")
+        if name == "plan":
+            verb.add_argument(
+                "--assume-sizes",
+                action="store_true",
+                help="by `assumed` of each data set, without reading or writing anything",
+            )
 
     verb = _verb(
         verbs,
@@ -225,6 +248,15 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _bytes(text: str) -> int:
+    from gato_data.config import parse_size
+
+    try:
+        return int(text) if text.isdecimal() else parse_size(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size such as 128MiB") from None
+
+
 def _probability(text: str) -> float:
     value = float(text)
     if not 0 <= value <= 1:
@@ -246,7 +278,7 @@ class _Counter:
 
 
 def _record(arguments: _Arguments) -> None:
-    from gato_data.recording import available, record
+    from gato_data.recording import available, record, record_scenes, records_scenes
     from pipelines import tables
     from pipelines.progress import Progress
 
@@ -259,23 +291,32 @@ def _record(arguments: _Arguments) -> None:
             "record needs at least one ENV and --output DIR. `gato-data record --list` shows the "
             "environments."
         )
+    count, seed = arguments.episodes, arguments.seed
     for environment in arguments.environments:
         done = _Counter()
-        with Progress.to_stderr().watch(environment, arguments.episodes, done.read):
-            summary = record(
-                environment,
-                arguments.output,
-                episodes=arguments.episodes,
-                seed=arguments.seed,
-                noise=arguments.noise,
-                progress=done.set,
-            )
-        gave_up = f", {summary.unfinished} cut where the expert gave up" * bool(summary.unfinished)
-        print(
-            f"  {summary.steps} steps, return {tables.number(summary.return_min)} to "
-            f"{tables.number(summary.return_max)} (mean {tables.number(summary.return_mean)})"
-            f"{gave_up}: {summary.path}"
-        )
+        with Progress.to_stderr().watch(environment, count, done.read):
+            if records_scenes(environment):
+                scenes = record_scenes(
+                    environment, arguments.output, scenes=count, seed=seed, progress=done.set
+                )
+                line = f"{scenes.scenes} scenes, {tables.size(scenes.size)}: {scenes.path}"
+            else:
+                summary = record(
+                    environment,
+                    arguments.output,
+                    episodes=count,
+                    seed=seed,
+                    noise=arguments.noise,
+                    progress=done.set,
+                )
+                gave_up = f", {summary.unfinished} cut where the expert gave up"
+                line = (
+                    f"{summary.steps} steps, return {tables.number(summary.return_min)} to "
+                    f"{tables.number(summary.return_max)} (mean "
+                    f"{tables.number(summary.return_mean)}){gave_up * bool(summary.unfinished)}: "
+                    f"{summary.path}"
+                )
+        print(f"  {line}")
 
 
 def _describe(arguments: _Arguments) -> None:
@@ -303,10 +344,25 @@ def _describe(arguments: _Arguments) -> None:
 
 
 def _vocab(arguments: _Arguments) -> None:
+    from pipelines import tables
     from pipelines.train_vocabulary import describe, train_vocabulary
 
-    summary = train_vocabulary(arguments.corpora, arguments.output, arguments.size)
+    summary = train_vocabulary(
+        arguments.corpora,
+        arguments.output,
+        arguments.size,
+        sample=arguments.sample,
+        seed=arguments.seed,
+        arguments=arguments.beam,
+        workers=arguments.workers,
+        progress=_progress(arguments),
+    )
+    if summary.is_by_weight:
+        out = tables.console()
+        out.print(tables.sample_table(summary.pools))
+        out.print()
     print(describe(summary, arguments.output))
+    _warn(summary.warnings)
 
 
 def _job(arguments: _Arguments) -> "Job":
@@ -335,11 +391,20 @@ def _plan(arguments: _Arguments) -> None:
     from pipelines import tables
     from pipelines.build_sequences import make_plan
 
+    if arguments.assume_sizes:
+        _plan_assumed(arguments)
+        return
+    if arguments.output is None:
+        raise UsageError(
+            "plan needs --output DIR, for its index and what it decides; or --assume-sizes, which "
+            "goes by what the config assumes and reads no data."
+        )
     job = _job(arguments)
     plan, _, indexed = make_plan(job, arguments.beam, arguments.workers, _progress(arguments))
     out = tables.console()
     unusable = {name: sum(file.faults for file in found) for name, found in indexed.items()}
     out.print(tables.task_table(plan.tasks, unusable))
+    _show_mixture(out, plan.mixture)
     out.print(
         f"\n{plan.sequences:,} sequences, {tables.short(plan.tokens)} tokens, about "
         f"{tables.size(plan.output_bytes)} in {plan.units} shards; "
@@ -348,6 +413,37 @@ def _plan(arguments: _Arguments) -> None:
     for line in text_lines(job.config, plan.text_shares):
         out.print(line)
     _warn(plan.warnings)
+
+
+def _plan_assumed(arguments: _Arguments) -> None:
+    from gato_data.building.assumed import assume
+    from gato_data.building.mixture import mixture
+    from gato_data.config import load_config
+    from pipelines import tables
+
+    options = {"--output": "output", "--limit": "limit", "--workers": "workers"}
+    useless = [option for option, key in options.items() if getattr(arguments, key) is not None]
+    useless += arguments.beam
+    if useless:
+        raise UsageError(
+            f"{useless[0]} has no meaning with --assume-sizes, which reads and writes nothing. "
+            "Leave one of the two out."
+        )
+    config = load_config(arguments.config)
+    plans = assume(config)
+    found = mixture(config, {plan.dataset: plan.train_sequences for plan in plans})
+    out = tables.console()
+    out.print(f"Sizes as the config assumes them. {tables.mixture_line(found)}\n")
+    out.print(tables.assumed_table(plans, found))
+
+
+def _show_mixture(out: Any, mixture: Mapping[str, Any]) -> None:
+    """The table of a mixture, where there is something to mix."""
+    from pipelines import tables
+
+    if len(mixture["datasets"]) > 1:
+        out.print(f"\n{tables.mixture_line(mixture)}\n")
+        out.print(tables.mixture_table(mixture))
 
 
 def _build(arguments: _Arguments) -> None:
@@ -360,6 +456,7 @@ def _build(arguments: _Arguments) -> None:
     out = tables.console()
     quarantined = {name: found["quarantined"] for name, found in datasets.items()}
     out.print(tables.task_table(manifest["tasks"], quarantined))
+    _show_mixture(out, manifest["mixture"])
     shards = sum(x["shards"] for found in datasets.values() for x in found["splits"].values())
     counts = manifest["counts"]
     prompted = tables.share(counts.get("prompted", 0), counts["sequences"])

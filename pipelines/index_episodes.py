@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 import apache_beam as beam
 from apache_beam.metrics.metric import Metrics
 
-from gato_data.building.context import DatasetContext, Job
+from gato_data.building.context import Job
+from gato_data.building.contexts import Context
 from gato_data.building.index import (
     IndexedFile,
     index_file,
@@ -32,7 +33,7 @@ class IndexFile(runner.ReadableDoFn):
         self._faults = Metrics.counter("gato_data", "unusable_records")
 
     def setup(self) -> None:
-        self._contexts: Mapping[str, DatasetContext] | None = None
+        self._contexts: Mapping[str, Context] | None = None
 
     def work(self, element: tuple[str, str]) -> list[str]:
         if self._contexts is None:
@@ -46,7 +47,7 @@ class IndexFile(runner.ReadableDoFn):
 
 def index_episodes(
     job: Job,
-    contexts: Mapping[str, DatasetContext],
+    contexts: Mapping[str, Context],
     arguments: Sequence[str] = (),
     workers: int | None = None,
     progress: Progress | None = None,
@@ -95,7 +96,7 @@ def index_episodes(
 
 def _is_done(
     job: Job,
-    contexts: Mapping[str, DatasetContext],
+    contexts: Mapping[str, Context],
     element: tuple[str, str],
     sizes: Mapping[tuple[str, str], int],
 ) -> bool:
@@ -118,7 +119,7 @@ def _exists(job: Job, element: tuple[str, str]) -> bool:
 
 def _summary(
     job: Job,
-    contexts: Mapping[str, DatasetContext],
+    contexts: Mapping[str, Context],
     element: tuple[str, str],
     sizes: Mapping[tuple[str, str], int],
 ) -> IndexedFile | None:

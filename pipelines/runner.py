@@ -20,7 +20,7 @@ from gato_data.errors import GatoDataError, UsageError
 
 LOCAL_RUNNER = "FnApiRunner"
 # Options of the verbs that take Beam's options, for suggestions.
-OUR_OPTIONS = ("output", "limit", "workers", "quiet", "debug")
+OUR_OPTIONS = ("output", "limit", "workers", "quiet", "debug", "size", "sample", "seed")
 _DIRECT_OPTIONS = {"--direct_num_workers", "--direct_running_mode"}
 # Seconds until Beam's worker processes answer; work that takes less time than a few of these is
 # done sooner in this process.

@@ -2,10 +2,14 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from gato_data.building.assumed import AssumedPlan
+    from pipelines.merge_samples import PoolSample
 
 WIDTH = 100
 
@@ -74,6 +78,94 @@ def task_table(tasks: Sequence[Mapping[str, Any]], quarantined: Mapping[str, int
     return table
 
 
+def mixture_table(mixture: Mapping[str, Any]) -> Table:
+    """A row for each data set: what a training draws from it.
+
+    Args:
+      mixture: of the plan or the manifest, see `gato_data.building.mixture`.
+    """
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("data set", overflow="ellipsis", no_wrap=True, max_width=30)
+    for name in ("weight", "share", "per batch", "sequences", "drawn", "repeats"):
+        table.add_column(name, justify="right", no_wrap=True)
+    batch_size = mixture["batch_size"]
+    for name, found in mixture["datasets"].items():
+        per_batch = batch_size * found["share"]
+        table.add_row(
+            name,
+            number(found["weight"]),
+            f"{100 * found['share']:.2f} %",
+            f"{per_batch:,.1f}",
+            f"{found['sequences']:,}",
+            short(mixture["steps"] * per_batch),
+            amount(found["repeats"]),
+        )
+    return table
+
+
+def sample_table(pools: Sequence["PoolSample"]) -> Table:
+    """A row for each data set of which text was sampled for a vocabulary."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("data set", overflow="ellipsis", no_wrap=True, max_width=30)
+    for name in ("sentences", "text", "sampled", "share wanted", "share got", "bad"):
+        table.add_column(name, justify="right", no_wrap=True)
+    whole = sum(pool.sampled for pool in pools)
+    for pool in pools:
+        table.add_row(
+            pool.name,
+            f"{pool.sentences:,}",
+            size(pool.bytes),
+            size(pool.sampled),
+            share(pool.share, 1),
+            share(pool.sampled, whole),
+            str(pool.faults),
+        )
+    return table
+
+
+def mixture_line(mixture: Mapping[str, Any]) -> str:
+    """What stands above a table of a mixture."""
+    return f"A training of {mixture['steps']:,} steps of {mixture['batch_size']:,} sequences:"
+
+
+def assumed_table(plans: Sequence["AssumedPlan"], mixture: Mapping[str, Any]) -> Table:
+    """A row for each data set whose size is assumed, and one for all of them.
+
+    Args:
+      plans: of the data sets.
+      mixture: of them, see `gato_data.building.mixture`.
+    """
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("data set", overflow="ellipsis", no_wrap=True, max_width=30)
+    for name in ("weight", "share", "sequences", "tokens", "on disk", "repeats", "vCPU hours"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for plan in plans:
+        found = mixture["datasets"][plan.dataset]
+        table.add_row(
+            plan.dataset,
+            number(found["weight"]),
+            f"{100 * found['share']:.2f} %",
+            short(plan.sequences),
+            short(plan.tokens),
+            size(plan.output_bytes),
+            amount(found["repeats"]),
+            amount(plan.cpu_seconds / 3600),
+        )
+    if len(plans) > 1:
+        table.add_section()
+        table.add_row(
+            "total",
+            number(sum(found["weight"] for found in mixture["datasets"].values())),
+            "",
+            short(sum(plan.sequences for plan in plans)),
+            short(sum(plan.tokens for plan in plans)),
+            size(sum(plan.output_bytes for plan in plans)),
+            "",
+            amount(sum(plan.cpu_seconds for plan in plans) / 3600),
+        )
+    return table
+
+
 def rule_name(row: Mapping[str, Any]) -> str:
     """The rule that filtered a task, in a word or two; empty for the paper's."""
     match row["rule"], row["estimator"]:
@@ -96,22 +188,37 @@ def number(value: float | None) -> str:
     return "–" if value is None else f"{value:.4g}"
 
 
+def amount(value: float | None) -> str:
+    """A number that may be far below 1 or far above; `–` where there is none."""
+    if value is None:
+        return "–"
+    return _digits(value) if value < 999.5 else short(value)
+
+
 def short(count: float) -> str:
     """A large count: 950, 12.3 k, 4.56 M, 1.2 G."""
     for limit, unit in ((1e3, ""), (1e6, "k"), (1e9, "M"), (1e12, "G")):
-        if count < limit:
-            scaled = count / (limit / 1e3)
-            return f"{scaled:.3g} {unit}" if unit else f"{count:.0f}"
-    return f"{count / 1e12:.3g} T"
+        # What three digits would round up to the limit belongs to the next unit.
+        if count < 0.9995 * limit:
+            return f"{count / (limit / 1e3):.3g} {unit}" if unit else f"{count:.0f}"
+    return f"{_digits(count / 1e12)} T"
 
 
 def size(count: float) -> str:
     """Bytes in powers of 1024."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
         if count < 1024:
-            return f"{count:.3g} {unit}"
+            return f"{_digits(count)} {unit}"
         count /= 1024
-    return f"{count:.3g} TiB"
+    return f"{_digits(count)} PiB"
+
+
+def _digits(value: float) -> str:
+    """Three digits, or more where the number before the point has more.
+
+    So that none is written as a power of ten.
+    """
+    return f"{value:.3g}" if value < 999.5 else f"{value:,.0f}"
 
 
 def hours(seconds: float) -> str:

@@ -1,34 +1,48 @@
 """Trains the SentencePiece model for text (Gato paper, section 2.1: 32000 subwords).
 
-    corpora ──▶ sources ──▶ sentences, counted ──▶ sample, if too many ──▶ model
+    corpora ──▶ sentences, counted ──▶ sample files ──▶ sample, each data set by weight ──▶ model
+                                Beam (map only)        one process
 
-The model is a function of the collection of sentences alone: they are counted, then sorted, so
-that neither the order in which corpora are listed nor how they are cut into files matters (a text
-file between its lines, an RLDS data set between its episodes).
+    python -m pipelines.train_vocabulary CORPUS… --output FILE.model --runner=DataflowRunner …
+
+is the same as `gato-data vocab` with the same arguments.
+
+The model is a function of the collection of sentences, the seed, and the weights: sentences are
+counted, then sorted, so that neither the order in which corpora are listed nor how they are cut
+into files matters (a text file between its lines, a data set between its records).
 """
 
-import argparse
-import hashlib
+import glob
 import io
 import itertools
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import sentencepiece
 
-from gato_data.errors import GatoDataError, UsageError
+from gato_data.building.context import Job
+from gato_data.config import load_config
+from gato_data.errors import UsageError
 from gato_data.storage import files
 from gato_data.tokenizers.text import TextTokenizer
 from gato_data.vocabulary import TEXT_SIZE
-from pipelines.corpora import MAX_SENTENCE_BYTES, find_sources
+from pipelines import tables
+from pipelines.config_texts import ConfiguredTexts, has_text
+from pipelines.corpora import find_sources
+from pipelines.merge_samples import PoolSample
+from pipelines.progress import Progress
+from pipelines.sampling import Pool, Sampling
+from pipelines.sentence_sample import total
+from pipelines.sentences import MAX_SENTENCE_BYTES
 
-# Distinct text that training sees at most. The trainer takes 25 times this memory (3.5 GB) and some
-# ten minutes for it; more text hardly changes which 32000 pieces are the most useful.
+# Text that training sees at most, if not said otherwise. The trainer takes 25 times this memory
+# (3.5 GB) and some ten minutes for it; more text hardly changes which 32000 pieces are the most
+# useful.
 MAX_TEXT_BYTES = 128 << 20
+_CONFIG_ENDINGS = (".yaml", ".yml")
 
 _TRAINER: dict[str, Any] = {
     "model_type": "unigram",
@@ -61,121 +75,146 @@ class VocabularySummary:
       sentences: sentences in the corpora.
       bytes: their UTF-8 bytes.
       trained_sentences: how many of them the training saw: all, unless they were too many.
+      sample: bytes of them that the training could have seen.
+      is_by_weight: whether each pool has a share of the sample.
       digest: SHA-256 of the model's bytes, in hexadecimal.
+      pools: what was read and sampled of each data set of a config, or of all corpora together.
     """
 
     pieces: int
     sentences: int
     bytes: int
     trained_sentences: int
+    sample: int
+    is_by_weight: bool
     digest: str
+    pools: Sequence[PoolSample] = field(repr=False)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What could not be used."""
+        return [
+            f"{pool.name}: {pool.faults} of {pool.records} records cannot be used and were left "
+            f"out. First: {'; '.join(pool.reasons)}"
+            for pool in self.pools
+            if pool.faults
+        ]
 
 
 def train_vocabulary(
-    corpora: Sequence[str], output: str, size: int | None = None
+    corpora: Sequence[str],
+    output: str,
+    size: int | None = None,
+    *,
+    sample: int | None = None,
+    seed: int = 0,
+    arguments: Sequence[str] = (),
+    workers: int | None = None,
+    progress: Progress | None = None,
 ) -> VocabularySummary:
     """Trains a model and publishes it.
 
     Args:
-      corpora: UTF-8 text files, globs of them, folders (every `*.txt` below them) and TFDS
-        directories; local or fsspec URLs. What two of them name counts once.
+      corpora: a config, whose data sets are read as it says, by their weights; or text files,
+        files of records, folders and data sets, or globs of them, which are one collection, of
+        which what two of them name counts once. Local or fsspec URLs.
       output: the model file.
       size: number of pieces, at most 32000; None: 32000, or as many as the corpora allow.
+      sample: bytes of text to train on at most; None: 128 MiB.
+      seed: of the sample, where there is more text than that.
+      arguments: options for Beam, such as --runner=DataflowRunner.
+      workers: local worker processes; by default as many as the work is worth.
+      progress: where to show progress; silent by default.
 
     Raises:
       UsageError: a corpus is missing, empty or not UTF-8; or no model of this size can be trained
         from the corpora: the message says which sizes can.
-      GatoDataError: a record of a data set is damaged.
+      GatoDataError: too many records of a data set are damaged.
     """
+    # Not before the command line has turned the log down, to which Beam writes when imported.
+    from pipelines import runner
+    from pipelines.sample_sentences import remove_samples, sample_sentences
+
     if size is not None and not 0 < size <= TEXT_SIZE:
         raise UsageError(
             f"--size {size}: text has the ids 0 to {TEXT_SIZE - 1}, so the size is a number from 1 "
             f"to {TEXT_SIZE}."
         )
-    if not files.is_remote(output) and os.path.isdir(output):
-        raise UsageError(f"--output {output}: is a directory. Give the name of a file in it.")
-    found = SentenceSample(MAX_TEXT_BYTES)
-    for source in find_sources(corpora):
-        for sentence in source.sentences():
-            found.add(sentence)
-    if not found.read:
+    if not files.is_remote(output):
+        if os.path.isdir(output):
+            raise UsageError(f"--output {output}: is a directory. Give the name of a file in it.")
+        output = os.path.realpath(output)
+    sample = MAX_TEXT_BYTES if sample is None else sample
+    if sample < MAX_SENTENCE_BYTES:
+        raise UsageError(
+            f"--sample {sample}: not even one long sentence fits. Give {MAX_SENTENCE_BYTES} bytes "
+            "or more, such as 128MiB."
+        )
+    runner.check_options(arguments)
+    folder = f"{output}.sampling"
+    sampling = Sampling(_pools(corpora), sample, seed, folder)
+    pools = sample_sentences(sampling, arguments, workers, progress)
+    sentences = sum(pool.sentences for pool in pools)
+    if not sentences:
         raise UsageError(
             f"{', '.join(corpora)}: no text in it. Give corpora that hold at least a few lines."
         )
-    chosen = found.chosen()
+    chosen = total(pool.chosen for pool in pools)
     model = _train(chosen, size)
     files.publish_bytes(output, model)
+    remove_samples(folder)
     tokenizer = TextTokenizer.from_bytes(model)
     return VocabularySummary(
         pieces=tokenizer.size,
-        sentences=found.read,
-        bytes=found.read_bytes,
+        sentences=sentences,
+        bytes=sum(pool.bytes for pool in pools),
         trained_sentences=sum(copies for _, copies in chosen),
+        sample=sample,
+        is_by_weight=_is_config(corpora[0]),
         digest=tokenizer.digest,
+        pools=pools,
     )
 
 
-class SentenceSample:
-    """Sentences with how often each occurs, in bounded memory.
+def _pools(corpora: Sequence[str]) -> list[Pool]:
+    """The data sets of a config, each by itself; or all corpora together.
 
-    While the distinct sentences fit, all are kept. When they do not, only those are whose hash lies
-    in the lower half, then in the lower quarter, and so on. What is kept at the end depends on
-    which sentences there are, not on their order.
-
-    Attributes:
-      read, read_bytes: sentences added and their bytes.
+    Raises:
+      UsageError: there is no such file, or a config with other corpora beside it.
     """
-
-    def __init__(self, max_bytes: int) -> None:
-        self.read = 0
-        self.read_bytes = 0
-        self._max_bytes = max_bytes
-        self._kept_bytes = 0
-        self._halvings = 0
-        self._counts: dict[str, int] = {}
-
-    def add(self, sentence: str) -> None:
-        size = _size(sentence)
-        self.read += 1
-        self.read_bytes += size
-        if sentence in self._counts:
-            self._counts[sentence] += 1
-        elif self._keeps(sentence):
-            self._counts[sentence] = 1
-            self._kept_bytes += size
-            while self._kept_bytes > self._max_bytes:
-                self._halve()
-
-    def chosen(self) -> list[tuple[str, int]]:
-        """Sentences to train on, sorted, each with its number of copies.
-
-        Where all copies do not fit, the most frequent sentences get fewer: all counts are limited
-        by the largest power of two with which they fit.
-        """
-        if not self._counts:
-            return []
-        sentences = sorted(self._counts)
-        counts = np.array([self._counts[sentence] for sentence in sentences], np.int64)
-        sizes = np.array([_size(sentence) for sentence in sentences], np.int64)
-        limit = 1 << int(counts.max()).bit_length()
-        while limit > 1 and int(sizes @ np.minimum(counts, limit)) > self._max_bytes:
-            limit //= 2
-        return list(zip(sentences, np.minimum(counts, limit).tolist(), strict=True))
-
-    def _keeps(self, sentence: str) -> bool:
-        if not self._halvings:
-            return True
-        digest = hashlib.blake2b(sentence.encode(), digest_size=8).digest()
-        return int.from_bytes(digest) >> (64 - self._halvings) == 0
-
-    def _halve(self) -> None:
-        self._halvings += 1
-        self._counts = {s: count for s, count in self._counts.items() if self._keeps(s)}
-        self._kept_bytes = sum(map(_size, self._counts))
+    configs = [corpus for corpus in corpora if _is_config(corpus)]
+    if not configs:
+        return [Pool("the corpora", {source.path: source for source in find_sources(corpora)})]
+    if len(corpora) > 1:
+        raise UsageError(
+            f"{configs[0]}: a config says by itself what is read, and with which weights. Give it "
+            "alone, and add other corpora to its `datasets`."
+        )
+    job = _job(configs[0])
+    pools = [
+        Pool(
+            dataset.name,
+            {f"data set '{dataset.name}'": ConfiguredTexts(job, dataset.name)},
+            dataset.weight,
+            job.config.limits.quarantine_share,
+        )
+        for dataset in job.config.datasets
+        if has_text(job, dataset.name)
+    ]
+    if not pools:
+        raise UsageError(f"{configs[0]}: none of its data sets has text, so none needs a model.")
+    return pools
 
 
-def _size(sentence: str) -> int:
-    return len(sentence) if sentence.isascii() else len(sentence.encode())
+def _is_config(corpus: str) -> bool:
+    """Whether a corpus is a config; what a glob matches is text."""
+    return corpus.lower().endswith(_CONFIG_ENDINGS) and not glob.has_magic(corpus)
+
+
+def _job(path: str) -> Job:
+    config = load_config(path)
+    folder = files.parent_of(path)
+    return Job(config, folder if files.is_remote(path) else os.path.realpath(folder), "")
 
 
 def _train(sentences: Sequence[tuple[str, int]], size: int | None) -> bytes:
@@ -274,31 +313,12 @@ def describe(summary: VocabularySummary, output: str) -> str:
     if summary.trained_sentences < summary.sentences:
         text += (
             f" Trained on {summary.trained_sentences:,} of them, chosen by hash: the corpora hold "
-            f"more than {MAX_TEXT_BYTES >> 20} MiB."
+            f"more than {tables.size(summary.sample)}."
         )
     return text
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """`python -m pipelines.train_vocabulary CORPUS… --output FILE.model`; the exit status."""
-    parser = argparse.ArgumentParser(prog="train_vocabulary", description=__doc__.split("\n")[0])
-    parser.add_argument(
-        "corpora",
-        nargs="+",
-        metavar="CORPUS",
-        help="text file, folder, glob, or TFDS/RLDS directory",
-    )
-    parser.add_argument("--output", required=True, metavar="FILE.model")
-    parser.add_argument("--size", type=int, metavar="N", help="pieces (as many as possible)")
-    arguments = parser.parse_args(argv)
-    try:
-        summary = train_vocabulary(arguments.corpora, arguments.output, arguments.size)
-    except GatoDataError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
-    print(describe(summary, arguments.output))
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    from pipelines.cli import main
+
+    sys.exit(main(["vocab", *sys.argv[1:]]))

@@ -11,12 +11,14 @@ import pytest
 
 from gato_data.config import (
     ActionRange,
+    AssumedSize,
     Config,
     DatasetConfig,
     FieldReference,
     FilterConfig,
     FilterRule,
     LimitsConfig,
+    MixtureConfig,
     OutputConfig,
     PromptConfig,
     SequenceConfig,
@@ -40,6 +42,7 @@ sequence:
 prompt: {probability: 1, from_end: 0, length: 64, loss: false}
 output: {format: tfrecord, shard_size: 64MB}
 limits: {quarantine_share: 0.5, record_bytes: 2GiB}
+mixture: {steps: 10, batch_size: 3}
 datasets:
   - name: first
     kind: rlds
@@ -69,6 +72,7 @@ datasets:
         push: {expert_returns: 7, relative_to_random: -1}
         turn: off
     weight: 4
+    assumed: {records: 30, tokens: 5e3, image_share: 1}
   - {name: second, kind: rlds, tfds: "robot/small:1.2.3", filter: off, action: steps/move}
 """
 EVERY_VALUE = Config(
@@ -78,6 +82,7 @@ EVERY_VALUE = Config(
     prompt=PromptConfig(1.0, 0.0, 64, False),
     output=OutputConfig("tfrecord", 64_000_000),
     limits=LimitsConfig(0.5, 2 << 30),
+    mixture=MixtureConfig(10, 3),
     datasets=(
         DatasetConfig(
             name="first",
@@ -110,6 +115,7 @@ EVERY_VALUE = Config(
                 },
             ),
             weight=4.0,
+            assumed=AssumedSize(30, 5000.0, 1.0),
         ),
         DatasetConfig(
             "second", "rlds", tfds="robot/small:1.2.3", filter=None, action=("steps/move",)
@@ -131,7 +137,7 @@ class TestValues:
 
     def test_every_key_is_tested_with_another_value_than_its_default(self) -> None:
         default = Config(datasets=(DatasetConfig("robot", "rlds", path="data"),))
-        for section in ("vocabulary", "sequence", "prompt", "output", "limits"):
+        for section in ("vocabulary", "sequence", "prompt", "output", "limits", "mixture"):
             used, unused = getattr(EVERY_VALUE, section), getattr(default, section)
             for item in dataclasses.fields(used):
                 assert getattr(used, item.name) != getattr(unused, item.name), item.name
@@ -163,6 +169,7 @@ class TestValues:
             prompt=PromptConfig(0.25, 0.5, 512, True),
             output=OutputConfig("arrow", 268_435_456),
             limits=LimitsConfig(0.01, 1_073_741_824),
+            mixture=MixtureConfig(1_000_000, 512),
             datasets=(
                 DatasetConfig(
                     name="robot",
@@ -194,6 +201,7 @@ class TestValues:
                         tasks={},
                     ),
                     weight=1.0,
+                    assumed=None,
                 ),
             ),
         )

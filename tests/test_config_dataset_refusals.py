@@ -13,7 +13,8 @@ DATASET_REFUSALS = [
         "wieght: 1",
         "5: datasets[0].wieght: this key is unknown. Did you mean weight? Known here: name, kind, "
         "path, tfds, split, validation, task, agent, episode_id, observation, action, "
-        "action_range, clip, modalities, image_size, image_fit, text, last_step, filter, weight.",
+        "action_range, clip, modalities, image_size, image_fit, text, last_step, filter, weight, "
+        "assumed.",
     ),
     *(
         (

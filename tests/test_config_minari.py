@@ -55,10 +55,6 @@ def test_other_kinds_are_named(tmp_path: Path) -> None:
     text = MINIMAL.replace("minari", "d4rl")
     assert refusal(tmp_path, text) == (
         'a.yaml:3: datasets[0].kind: found the text "d4rl". Expected rlds (a TFDS directory of '
-        "RLDS episodes) or minari (a folder that Minari wrote)."
-    )
-    text = MINIMAL.replace("minari", "image_text")
-    assert refusal(tmp_path, text) == (
-        "a.yaml:3: datasets[0].kind: the kind image_text is not available: this version builds "
-        "rlds and minari."
+        "RLDS episodes), minari (a folder that Minari wrote), or a corpus: image_text, "
+        "question_answer, text, interleaved."
     )

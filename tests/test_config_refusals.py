@@ -30,7 +30,7 @@ SECTION_REFUSALS = [
     (
         "\nzzz: 1\n",
         "6: zzz: this key is unknown. Known here: seed, vocabulary, sequence, prompt, output, "
-        "limits, datasets.",
+        "limits, mixture, datasets.",
     ),
     (
         "prompt: {probability: 1.5}\n",
@@ -146,6 +146,23 @@ SECTION_REFUSALS = [
         "limits: {record_bytes: 5 parsecs}\n",
         f'5: limits.record_bytes: found the text "5 parsecs". Expected {SIZE}.',
     ),
+    *(
+        (
+            f"mixture: {{steps: {steps}}}\n",
+            f"5: mixture.steps: found {found}. Expected an integer from 1 on: the steps of a "
+            "training, for which it is told how often each data set is repeated.",
+        )
+        for steps, found in [("0", "the number 0"), ("1e6", "the number 1000000.0")]
+    ),
+    (
+        "mixture: {batch_size: many}\n",
+        '5: mixture.batch_size: found the text "many". Expected an integer from 1 on: the '
+        "sequences of a batch of that training.",
+    ),
+    (
+        "mixture: {epochs: 3}\n",
+        "5: mixture.epochs: this key is unknown. Known here: steps, batch_size.",
+    ),
     (
         "limits: {quarantine_share: 2}\n",
         "5: limits.quarantine_share: found the number 2. Expected a number from 0 to 1: the share "
@@ -196,18 +213,11 @@ FILE_REFUSALS = [
             ("7", "the number 7"),
         ]
     ),
-    *(
-        (
-            f"datasets:\n  - name: a\n    kind: {kind}\n    path: a\n",
-            f"3: datasets[0].kind: the kind {kind} is not available: this version builds rlds "
-            "and minari.",
-        )
-        for kind in ("image_text", "question_answer", "text", "interleaved")
-    ),
     (
         "datasets:\n  - name: a\n    kind: lerobot\n    path: a\n",
         '3: datasets[0].kind: found the text "lerobot". Expected rlds (a TFDS directory of RLDS '
-        "episodes) or minari (a folder that Minari wrote).",
+        "episodes), minari (a folder that Minari wrote), or a corpus: image_text, "
+        "question_answer, text, interleaved.",
     ),
     (
         "datasets:\n  - {name: a, kind: rlds, path: a}\n\n  - {name: a, kind: rlds, path: b}\n",
@@ -286,7 +296,7 @@ class TestRefusals:
             tmp_path,
             "seed: -1\nprompt:\n  length: 2048\n  los: true\n"
             "datasets:\n  - {name: a, kind: rlds, path: a, image_size: [1024, 1024]}\n"
-            "  - {name: b, kind: rlds}\n  - name: A\n    kind: text\n    path: .nan\n",
+            "  - {name: b, kind: rlds}\n  - name: A\n    kind: images\n    path: .nan\n",
         )
         places = [line.split(" ")[:2] for line in message.splitlines()]
         assert places == [

@@ -8,16 +8,23 @@ import jsonschema
 import pytest
 
 from gato_data.config import (
+    AnyDataset,
+    AssumedSize,
     Config,
     DatasetConfig,
     FilterConfig,
+    InterleavedConfig,
     LimitsConfig,
+    MixtureConfig,
     OutputConfig,
+    PairsConfig,
     PromptConfig,
     SequenceConfig,
+    TextConfig,
     VocabularyConfig,
     parse_size,
 )
+from gato_data.config_types import TEMPLATES
 from gato_data.errors import GatoDataError
 from gato_data.schema_files import read_schema
 
@@ -27,6 +34,16 @@ SECTIONS = {
     "prompt": PromptConfig,
     "output": OutputConfig,
     "limits": LimitsConfig,
+    "mixture": MixtureConfig,
+}
+# A data set of each kind that the schema describes by itself, with its defaults.
+CORPORA: dict[str, AnyDataset] = {
+    "image_text": PairsConfig(name="a", kind="image_text", template=TEMPLATES["image_text"]),
+    "question_answer": PairsConfig(
+        name="a", kind="question_answer", template=TEMPLATES["question_answer"]
+    ),
+    "text": TextConfig(name="a"),
+    "interleaved": InterleavedConfig(name="a"),
 }
 
 
@@ -60,6 +77,43 @@ def test_data_sets_too() -> None:
     _assert_agree(filters, FilterConfig())
 
 
+@pytest.mark.parametrize("kind", CORPORA)
+def test_corpora_too(kind: str) -> None:
+    section = read_schema("config.schema.json")["$defs"][kind]
+    properties = {key: _resolved(found) for key, found in section["properties"].items()}
+    _assert_agree(properties, CORPORA[kind], {"name", "kind"})
+    assert CORPORA[kind].kind == properties["kind"]["const"] == kind
+    assert not section["additionalProperties"]
+    roles = {
+        "image_text": ["image", "text", "id"],
+        "question_answer": ["image", "question", "answer", "id"],
+        "text": ["text", "id"],
+        "interleaved": ["text", "image", "id"],
+    }
+    fields = properties["fields"]
+    assert list(fields["properties"]) == roles[kind]
+    # Error messages list the roles.
+    listed = ", ".join(roles[kind][:-1]) + " or id"
+    assert fields["description"].startswith(f"a mapping from {listed} to the path of a field")
+
+
+def test_every_kind_has_a_description_of_its_own() -> None:
+    definitions = read_schema("config.schema.json")["$defs"]
+    agents = definitions["dataset"]["properties"]["kind"]
+    assert [*agents["enum"], *CORPORA] == ["rlds", "minari", *CORPORA]
+    for kind in CORPORA:
+        assert kind in agents["description"]
+        chosen = _chosen(definitions["any_dataset"], kind)
+        assert chosen == {"$ref": f"#/$defs/{kind}"}
+    assert _chosen(definitions["any_dataset"], "rlds") == {"$ref": "#/$defs/dataset"}
+    assert _chosen(definitions["any_dataset"], "anything") == {"$ref": "#/$defs/dataset"}
+
+
+def test_assumed_sizes_too() -> None:
+    properties = read_schema("config.schema.json")["$defs"]["dataset"]["properties"]["assumed"]
+    _assert_agree(properties["properties"], AssumedSize(1), {"records"})
+
+
 def test_the_top_level_too() -> None:
     schema = read_schema("config.schema.json")
     assert set(schema["properties"]) == {item.name for item in dataclasses.fields(Config)}
@@ -69,6 +123,25 @@ def test_the_top_level_too() -> None:
 def test_a_schema_that_is_not_there() -> None:
     with pytest.raises(GatoDataError, match=r"none\.json is neither in .* incomplete"):
         read_schema("none.json")
+
+
+def _resolved(found: dict[str, Any]) -> dict[str, Any]:
+    """With what its reference says, if it is one; its own keys come first."""
+    if "$ref" not in found:
+        return found
+    node: Any = read_schema("config.schema.json")
+    for part in found["$ref"].removeprefix("#/").split("/"):
+        node = node[part]
+    return {**node, **found}
+
+
+def _chosen(node: dict[str, Any], kind: str) -> dict[str, Any]:
+    """The branch that if, then and else lead a kind to."""
+    while "if" in node:
+        is_right = node["if"]["properties"]["kind"]["const"] == kind
+        assert node["if"]["required"] == ["kind"]
+        node = node["then"] if is_right else node["else"]
+    return node
 
 
 def _assert_agree(properties: dict[str, Any], value: Any, required: Collection[str] = ()) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from gato_data.building.action_ranges import asked_ranges
 from gato_data.building.layout import find_leaf, resolve_layout
 from gato_data.config import (
+    AnyDataset,
     Config,
     DatasetConfig,
     FieldReference,
@@ -41,7 +42,7 @@ class Job:
     output: str
     limit: int | None = None
 
-    def dataset(self, name: str) -> DatasetConfig:
+    def dataset(self, name: str) -> AnyDataset:
         return next(dataset for dataset in self.config.datasets if dataset.name == name)
 
     @property
@@ -81,6 +82,10 @@ class DatasetContext:
         """Whether the index has to keep them, because quantiles of them are asked for."""
         asked = asked_ranges(self.dataset, self.layout.fields)
         return any(one.quantiles is not None for one in asked.values())
+
+    def layout_json(self) -> list[dict[str, Any]]:
+        """The keys of a step in token order, as the manifest describes them."""
+        return self.layout.to_json()
 
     def metadata_leaf(self, key: str, path: str) -> Leaf:
         return find_leaf(self.where, key, path, self.source.leaves)
@@ -146,16 +151,15 @@ def open_source(dataset: DatasetConfig, folder: str) -> Source:
     return open_kind(dataset.kind, dataset_directory(dataset, folder), dataset.split)
 
 
-def open_context(job: Job, name: str, text: TextTokenizer | None) -> DatasetContext:
-    """Opens a data set and resolves everything that its config names.
+def open_episodes(job: Job, dataset: DatasetConfig, text: TextTokenizer | None) -> DatasetContext:
+    """Opens a data set of episodes and resolves everything that its config names.
 
     Raises:
       UsageError: the data set or the config does not fit.
     """
-    dataset = job.dataset(name)
     source = open_source(dataset, job.folder)
     layout = resolve_layout(dataset, job.config.sequence, source.leaves)
-    where = f"data set '{name}'"
+    where = f"data set '{dataset.name}'"
     if layout.has_text and text is None:
         raise UsageError(
             f"{where}: {layout.texts[0].path} is text, but the config has no "

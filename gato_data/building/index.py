@@ -1,31 +1,29 @@
-"""The index: one row for each episode, one Parquet file for each input file.
+"""The index: one row for each episode or record, one Parquet file for each input file.
 
 It reads what can be known before the build: where an episode lies, its task, agent, return and
-place in the order of collection, how many tokens it has, and whether all its values have tokens.
+place in the order of collection, how many tokens it has, and whether all its values have tokens;
+of the records of a corpus how much text and how many image tokens they have.
 """
 
 import contextlib
 import json
-import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from gato_data.building.context import DatasetContext
-from gato_data.building.value_ranges import action_values, value_ranges
-from gato_data.config import FilterConfig
+from gato_data.building import corpus_facts, episode_facts
+from gato_data.building.contexts import Context
+from gato_data.building.corpus_context import CorpusContext
 from gato_data.errors import ContentError, UsageError
-from gato_data.readers.source import Record, Scalar, StoredRecord
+from gato_data.readers.source import StoredRecord
 from gato_data.storage import files
-from gato_data.vocabulary import Modality
 
 # Changes whenever rows of the same episode would differ, so that an older index is not taken up.
-INDEX_VERSION = 3
+INDEX_VERSION = 4
 
 _KEY = b"gato_data.index"
 # Bytes of the action values of one row group, about: they are read group by group.
@@ -58,6 +56,8 @@ INDEX_SCHEMA = pa.schema(
         ("low", pa.list_(pa.float64())),
         ("high", pa.list_(pa.float64())),
         ("actions", pa.large_list(pa.float32())),
+        ("text_bytes", pa.list_(pa.int64())),
+        ("sampled_tokens", pa.list_(pa.int64())),
         ("fault", pa.string()),
     ]
 )
@@ -86,7 +86,7 @@ def index_path(output: str, dataset: str, file_name: str) -> str:
     return files.join(output, "index", dataset, f"{file_name}.parquet")
 
 
-def index_file(context: DatasetContext, name: str) -> IndexedFile:
+def index_file(context: Context, name: str) -> IndexedFile:
     """Indexes one input file, or takes up the index that is there already.
 
     Raises:
@@ -115,13 +115,14 @@ def _group(table: pa.Table) -> int | None:
     return max(1, len(table) * _GROUP_BYTES // size) if size > _GROUP_BYTES else None
 
 
-def _read_rows(context: DatasetContext, name: str) -> tuple[dict[str, list[Any]], str]:
+def _read_rows(context: Context, name: str) -> tuple[dict[str, list[Any]], str]:
     """The rows of a file as columns, and a digest of its records."""
     rows: dict[str, list[Any]] = {column: [] for column in INDEX_SCHEMA.names}
     hasher = xxhash.xxh3_128()
+    facts = _facts_of(context)
     for record in context.source.scan(name, context.job.config.limits.record_bytes):
         hasher.update(b"%d %d %d;" % (record.offset, record.size, record.crc))
-        for column, value in _row(context, name, record).items():
+        for column, value in _row(facts, name, record).items():
             rows[column].append(value)
     _add_missing(rows, name, context.source.stated(name))
     return rows, hasher.hexdigest()
@@ -144,38 +145,24 @@ def _add_missing(rows: dict[str, list[Any]], name: str, stated: int) -> None:
             rows[column].append(rest.get(column))
 
 
-def index_key(context: DatasetContext, name: str, size: int) -> str:
+def index_key(context: Context, name: str, size: int) -> str:
     """Names everything that the rows of a file depend on."""
     dataset, config = context.dataset, context.job.config
     parts = {
         "version": INDEX_VERSION,
+        "kind": dataset.kind,
         "file": name,
         "size": size,
         "path": dataset.path or dataset.tfds,
         "stated": context.source.stated(name),
-        # What actions are scaled by is no matter of the index.
-        "layout": [key | {"range": None} for key in context.layout.to_json()],
-        "actions": context.wants_action_values,
-        "text": context.text.digest if context.text and context.layout.has_text else None,
         "length": config.sequence.length,
-        "discrete_offset": config.vocabulary.discrete_offset,
         "record_bytes": config.limits.record_bytes,
-        "texts": dataset.text,
-        "last_step": dataset.last_step,
-        "task": vars(dataset.task) if dataset.task else dataset.name,
-        "agent": vars(dataset.agent) if dataset.agent else None,
-        "episode_id": dataset.episode_id,
-        "order_by": dataset.filter.order_by if dataset.filter else None,
-        "success": _success_fields(dataset.filter) if dataset.filter else {},
     }
+    if isinstance(context, CorpusContext):
+        parts |= corpus_facts.index_parts(context)
+    else:
+        parts |= episode_facts.index_parts(context)
     return json.dumps(parts, sort_keys=True)
-
-
-def _success_fields(wanted: FilterConfig) -> dict[str, str | None]:
-    """The field that marks successes, and those of tasks with another one."""
-    usual = wanted.successes_only if isinstance(wanted.successes_only, str) else None
-    own = {task: wanted.success_field(task) for task in wanted.tasks}
-    return {"": usual} | {task: path for task, path in own.items() if path != usual}
 
 
 def read_summary(path: str, key: str) -> IndexedFile | None:
@@ -232,7 +219,17 @@ def _open(path: str) -> Iterator[BinaryIO]:
         ) from None
 
 
-def _row(context: DatasetContext, name: str, record: StoredRecord) -> dict[str, Any]:
+Facts = Callable[[Any, str], dict[str, Any]]
+
+
+def _facts_of(context: Context) -> Facts:
+    """Says what the index keeps of a record's content, for the records of one file in order."""
+    if isinstance(context, CorpusContext):
+        return corpus_facts.CorpusFacts(context)
+    return lambda content, _: episode_facts.episode_facts(context, context.source.parse(content))
+
+
+def _row(facts: Facts, name: str, record: StoredRecord) -> dict[str, Any]:
     row: dict[str, Any] = dict.fromkeys(INDEX_SCHEMA.names)
     row |= {
         "file": name,
@@ -245,88 +242,7 @@ def _row(context: DatasetContext, name: str, record: StoredRecord) -> dict[str, 
     }
     if record.fault is None:
         try:
-            row |= _facts(context, context.source.parse(record.content))
+            row |= facts(record.content, row["episode_id"])
         except ContentError as error:
             row["fault"] = str(error)
     return row
-
-
-def _facts(context: DatasetContext, record: Record) -> dict[str, Any]:
-    """What the index keeps of a usable episode.
-
-    Raises:
-      ContentError: the episode cannot be used.
-    """
-    tokenised = context.tokenise_record(record)
-    for field in tokenised.layout.fields:
-        if field.modality == Modality.IMAGE:
-            tokenised.episode.frames(field).check_sizes()
-    lows, highs = value_ranges(tokenised)
-    facts: dict[str, Any] = {
-        "task": context.task(record),
-        "agent": context.agent(record),
-        "steps": tokenised.episode.steps,
-        "tokens": tokenised.steps.tokens,
-        "image_tokens": tokenised.image_tokens,
-        "text_tokens": tokenised.count(lambda field: field.modality == Modality.TEXT),
-        "action_tokens": tokenised.count(lambda field: field.is_action),
-        "target_tokens": tokenised.count(lambda field: field.is_target),
-        "lead_tokens": None if (leads := tokenised.steps.leads) is None else int(leads.sum()),
-        "text_changes": tokenised.text_changes,
-        "return": _return(context, record, tokenised.episode.steps),
-        "success": _success(context, record, tokenised.episode.steps),
-        "low": lows,
-        "high": highs,
-    }
-    if context.wants_action_values:
-        facts["actions"] = action_values(tokenised.episode, context.layout.action)
-    if context.dataset.episode_id:
-        leaf = context.metadata_leaf("episode_id", context.dataset.episode_id)
-        facts["episode_id"] = str(record.scalar(leaf))
-    if context.dataset.filter and context.dataset.filter.order_by:
-        leaf = context.metadata_leaf("filter.order_by", context.dataset.filter.order_by)
-        value = record.scalar(leaf)
-        if not _is_place(value):
-            raise ContentError(f"{leaf.path}: {value} gives no place in the order of collection")
-        kinds = {str: "order_text", int: "order_integer", float: "order_number"}
-        facts[kinds[type(value)]] = value
-    return facts
-
-
-def _is_place(value: Scalar) -> bool:
-    """Whether the index can hold a value as a place in the order of collection."""
-    if isinstance(value, float):
-        return math.isfinite(value)
-    # int64; a seed may be larger.
-    return isinstance(value, str) or value.bit_length() < 64
-
-
-def _return(context: DatasetContext, record: Record, steps: int) -> float | None:
-    """Undiscounted return over the valid steps, exactly rounded; None without rewards."""
-    leaf = context.reward_leaf
-    if leaf is None:
-        return None
-    values = record.values(leaf)[:steps]
-    if len(values) < steps:
-        raise ContentError(f"{leaf.path}: {len(values)} rewards for {steps} steps")
-    if not np.isfinite(values).all():
-        raise ContentError(f"{leaf.path}: a reward is NaN or infinite")
-    try:
-        return math.fsum(values.tolist())
-    except OverflowError:
-        raise ContentError(f"{leaf.path}: the sum of the rewards is beyond float64") from None
-
-
-def _success(context: DatasetContext, record: Record, steps: int) -> bool | None:
-    """Whether any step marks a success, the last one too; None where the filter does not ask."""
-    wanted = context.dataset.filter
-    path = wanted.success_field(context.task(record)) if wanted else None
-    if path is None:
-        return None
-    leaf = context.metadata_leaf("filter.successes_only", path)
-    values = record.values(leaf)
-    if len(values) < (steps if leaf.per_step else 1):
-        raise ContentError(f"{leaf.path}: {len(values)} marks of success for {steps} steps")
-    if np.isnan(values).any():
-        raise ContentError(f"{leaf.path}: NaN says neither success nor failure")
-    return bool(values.any())

@@ -10,8 +10,10 @@ import pyarrow.parquet as pq
 
 from gato_data import __version__
 from gato_data.building.context import Job
+from gato_data.building.mixture import mixture
 from gato_data.building.plan import Plan
 from gato_data.building.publish import Sidecar
+from gato_data.building.selection import TRAIN
 from gato_data.building.statistics import describe, without_bins
 from gato_data.building.unit import dataset_folder
 from gato_data.config import Config
@@ -192,9 +194,19 @@ def describe_build(
             }
             for dataset in config.datasets
         },
+        "mixture": mixture(config, _train_sequences(config, by_dataset)),
         "tasks": _tasks(plan, sidecars),
         "versions": plan.versions,
         "warnings": list(plan.warnings),
+    }
+
+
+def _train_sequences(
+    config: Config, by_dataset: Mapping[str, Sequence[Sidecar]]
+) -> dict[str, int]:
+    return {
+        dataset.name: sum(x.sequences for x in by_dataset.get(dataset.name, ()) if x.split == TRAIN)
+        for dataset in config.datasets
     }
 
 

@@ -10,7 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from gato_data.building.action_checks import check_actions
-from gato_data.building.context import DatasetContext
+from gato_data.building.context import DatasetContext, Job
+from gato_data.building.contexts import Context
 from gato_data.building.filter_messages import filter_warnings, nothing_passes
 from gato_data.building.filter_rules import task_rules
 from gato_data.building.index import IndexedFile
@@ -65,9 +66,7 @@ class Selection:
         return [row for row, reason in enumerate(self.reasons) if reason == KEPT]
 
 
-def check_quarantine(
-    context: DatasetContext, indexed: Sequence[IndexedFile], index: pa.Table
-) -> None:
+def check_quarantine(context: Context, indexed: Sequence[IndexedFile], index: pa.Table) -> None:
     """Stops the work when too large a share of the records cannot be used.
 
     Raises:
@@ -106,7 +105,7 @@ def select(context: DatasetContext, index: pa.Table) -> Selection:
     passed = Counter(tasks[row] for row in usable if reasons[row] == KEPT)
     if not passed:
         raise UsageError(nothing_passes(context.where, found))
-    _limit(reasons, ids, context, seed)
+    limit(reasons, ids, context.job, dataset.name)
     kept = [row for row, reason in enumerate(reasons) if reason == KEPT]
     return Selection(
         dataset.name,
@@ -237,13 +236,13 @@ def _check_ids(context: DatasetContext, index: pa.Table, ids: Sequence[str]) -> 
     )
 
 
-def _limit(reasons: list[str], ids: Sequence[str], context: DatasetContext, seed: int) -> None:
+def limit(reasons: list[str], ids: Sequence[str], job: Job, dataset: str) -> None:
     """Keeps a seeded sample of a pilot's size."""
-    if context.job.limit is None:
+    if job.limit is None:
         return
     kept = [row for row, reason in enumerate(reasons) if reason == KEPT]
-    kept.sort(key=lambda row: draws.sort_key(seed, "limit", context.dataset.name, ids[row]))
-    for row in kept[context.job.limit :]:
+    kept.sort(key=lambda row: draws.sort_key(job.config.seed, "limit", dataset, ids[row]))
+    for row in kept[job.limit :]:
         reasons[row] = BEYOND_LIMIT
 
 

@@ -13,7 +13,8 @@ that the paper leaves to chance (section 2.3), on all sequences for which they w
 With random windows, all legal starts are as likely, and each window gives a point. With `cover`,
 one draw places all windows of an episode: where the first is cut off, and so where the second
 begins. Each pass over an episode gives one point, if the episode holds two full windows, so that
-clamping to its end cannot touch the second. A timestep is reached from all tokens of the one
+clamping to its end cannot touch the second. Documents are like episodes, and a group of pairs that
+is cropped gives a point. A timestep is reached from all tokens of the one
 before it, so its cell under `align: timestep` is as wide as that one has tokens.
 """
 
@@ -85,6 +86,23 @@ def tally(
             if prompt.length:
                 counts["prompts_from_end" if prompt.from_end else "prompts_uniform"] += 1
     return counts
+
+
+def tally_crop(
+    offset: int, excess: int, seed: int, dataset: str, name: str, pass_number: int
+) -> Counter[str]:
+    """What the window of one group of pairs adds to the counts of its unit.
+
+    Args:
+      offset: where the window begins.
+      excess: the largest offset that it may have.
+      seed, dataset, name, pass_number: what it was drawn with.
+    """
+    cell = Cell(0, offset, offset + 1, excess + 1)
+    if cell.size < BINS:
+        return Counter()
+    point = draws.uniform(seed, "cell", dataset, name, pass_number, cell.window)
+    return Counter({_BIN_NAMES[cell.bin(point)]: 1})
 
 
 def start_cells(rule: WindowRule, steps: Steps, cut: Sequence[Window]) -> Iterator[Cell]:

@@ -13,7 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gato_data.building.action_quantiles import find_ranges
-from gato_data.building.context import DatasetContext, Job, load_text, open_context
+from gato_data.building.context import Job, load_text
+from gato_data.building.contexts import Context, open_context
+from gato_data.building.corpus_context import CorpusContext
+from gato_data.building.corpus_selection import select_records
 from gato_data.building.index import IndexedFile, read_index
 from gato_data.building.manifest import finish, quarantine_rows, write_quarantine
 from gato_data.building.plan import (
@@ -25,7 +28,7 @@ from gato_data.building.plan import (
     request_digest,
 )
 from gato_data.building.publish import finished_units, remove_temporary_files
-from gato_data.building.selection import check_quarantine, select
+from gato_data.building.selection import Selection, check_quarantine, select
 from gato_data.building.unit import dataset_folder
 from gato_data.building.units import UNITS_PER_FILE, plan_file, write_units
 from gato_data.errors import GatoDataError, UsageError
@@ -39,7 +42,7 @@ PLAN_FILE = "plan/plan.json"
 Indexed = Mapping[str, Sequence[IndexedFile]]
 
 
-def open_datasets(job: Job) -> dict[str, DatasetContext]:
+def open_datasets(job: Job) -> dict[str, Context]:
     """Opens all data sets of the config by name.
 
     Raises:
@@ -55,7 +58,7 @@ def open_datasets(job: Job) -> dict[str, DatasetContext]:
     return contexts
 
 
-def open_planned(job: Job) -> dict[str, DatasetContext]:
+def open_planned(job: Job) -> dict[str, Context]:
     """Opens all data sets for building units: with the ranges of actions that the plan found.
 
     Raises:
@@ -65,10 +68,13 @@ def open_planned(job: Job) -> dict[str, DatasetContext]:
     contexts, made = open_datasets(job), stored_plan(job.output)
     if made is None:
         raise GatoDataError(f"{job.output}: holds no plan. Run the same build again.")
-    return {
-        name: replace(context, layout=context.layout.with_ranges(_ranges(made.layouts[name])))
-        for name, context in contexts.items()
-    }
+    return {name: _as_planned(context, made.layouts[name]) for name, context in contexts.items()}
+
+
+def _as_planned(context: Context, layout: Sequence[Mapping[str, Any]]) -> Context:
+    if isinstance(context, CorpusContext):
+        return context
+    return replace(context, layout=context.layout.with_ranges(_ranges(layout)))
 
 
 def _ranges(layout: Sequence[Mapping[str, Any]]) -> dict[str, ValueRange]:
@@ -94,7 +100,7 @@ def stored_plan(output: str) -> Plan | None:
         ) from None
 
 
-def plan(job: Job, contexts: Mapping[str, DatasetContext], indexed: Indexed) -> Plan:
+def plan(job: Job, contexts: Mapping[str, Context], indexed: Indexed) -> Plan:
     """Decides on every episode and writes the plan, or takes up the same plan.
 
     Raises:
@@ -110,10 +116,9 @@ def plan(job: Job, contexts: Mapping[str, DatasetContext], indexed: Indexed) -> 
         index = _index_of(job, name, indexed)
         write_quarantine(job.output, name, quarantine_rows(name, index))
         check_quarantine(context, indexed[name], index)
-        selection = select(context, index)
-        ranges, warnings = find_ranges(context, selection, [file.name for file in indexed[name]])
-        selections.append(replace(selection, warnings=(*selection.warnings, *warnings)))
-        layouts[name] = context.layout.with_ranges(ranges)
+        selection, layout = _select(context, index, [file.name for file in indexed[name]])
+        selections.append(selection)
+        layouts[name] = layout
     made, tables = make_plan(job, list(contexts.values()), indexed, selections, layouts)
     number = 0
     while group := list(islice(tables, UNITS_PER_FILE)):
@@ -129,6 +134,18 @@ def plan(job: Job, contexts: Mapping[str, DatasetContext], indexed: Indexed) -> 
     encoded = json.dumps(asdict(made), sort_keys=True, ensure_ascii=False, indent=1)
     files.publish_bytes(files.join(job.output, PLAN_FILE), encoded.encode())
     return made
+
+
+def _select(
+    context: Context, index: pa.Table, names: Sequence[str]
+) -> tuple[Selection, list[dict[str, Any]]]:
+    """What becomes of each record of a data set, and its layout with the ranges that were found."""
+    if isinstance(context, CorpusContext):
+        return select_records(context, index), context.layout_json()
+    selection = select(context, index)
+    ranges, warnings = find_ranges(context, selection, names)
+    selection = replace(selection, warnings=(*selection.warnings, *warnings))
+    return selection, context.layout.with_ranges(ranges).to_json()
 
 
 def missing_units(job: Job, plan: Plan) -> list[int]:
@@ -154,7 +171,7 @@ def is_complete(job: Job, plan: Plan) -> bool:
 
 
 def complete(
-    job: Job, contexts: Mapping[str, DatasetContext], indexed: Indexed, plan: Plan
+    job: Job, contexts: Mapping[str, Context], indexed: Indexed, plan: Plan
 ) -> dict[str, Any]:
     """Writes the manifest once every unit is done; returns it.
 

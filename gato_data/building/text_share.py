@@ -12,7 +12,7 @@ import numpy as np
 
 from gato_data.building.context import DatasetContext
 from gato_data.building.units import EpisodeSize
-from gato_data.config import Config
+from gato_data.config import Config, DatasetConfig
 from gato_data.sequencing.prompts import Prompt
 from gato_data.sequencing.windows import Window
 
@@ -97,6 +97,6 @@ def text_warnings(context: DatasetContext, share: float | None, changing: int = 
 def text_lines(config: Config, shares: Mapping[str, float]) -> Iterator[str]:
     """A line to print for each data set with text."""
     for dataset in config.datasets:
-        if dataset.name in shares:
+        if isinstance(dataset, DatasetConfig) and dataset.name in shares:
             share = 100 * shares[dataset.name]
             yield f"{dataset.name}: text is {share:.1f} % of the loss (text: {dataset.text})"

@@ -1,33 +1,30 @@
-"""One work unit: its episodes in, one finished shard out.
+"""One work unit: its episodes or documents in, one finished shard out.
 
-The worker reads the unit's pieces and the donors' records, tokenises whole episodes, draws their
-windows, puts all sequences into a seeded order and writes them. Only episode tokens are held: a
-sequence is cut from them when it is written.
+The worker reads the unit's pieces, tokenises whole episodes or documents, draws what becomes a
+sequence, puts all sequences into a seeded order and writes them. Only tokens are held: a sequence
+is cut from them when it is written.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from gato_data.building.context import DatasetContext, Job
-from gato_data.building.plan import window_rule
+from gato_data.building.context import Job
+from gato_data.building.contexts import Context
+from gato_data.building.corpus_context import CorpusContext
+from gato_data.building.corpus_sequences import gather_documents
+from gato_data.building.episode_sequences import take_episode
+from gato_data.building.gathered import Gathered
 from gato_data.building.publish import Sidecar, finished_unit, publish_sidecar
-from gato_data.building.statistics import tally
 from gato_data.building.units import read_unit
 from gato_data.config import PromptConfig
-from gato_data.errors import ContentError
 from gato_data.readers.source import Row
 from gato_data.records import digest, shards, tfrecord
 from gato_data.sequencing import draws
-from gato_data.sequencing.assembly import Excerpt, PlannedSequence, assemble, size_in_bytes
-from gato_data.sequencing.prompts import Prompt
+from gato_data.sequencing.assembly import PlannedSequence, assemble, size_in_bytes
 from gato_data.sequencing.sequences import TokenSequences
-from gato_data.sequencing.tokens import EpisodeTokens, TokenisedEpisode
-from gato_data.sequencing.windows import Steps, Window, windows
 from gato_data.storage import files
 from gato_data.vocabulary import Modality
 
@@ -39,23 +36,12 @@ VERSION_FOLDER = "1.0.0"
 _SHARD = ("dataset", "split", "shard")
 
 
-@dataclass
-class _Found:
-    """What a unit gathers while it reads."""
-
-    sequences: list[PlannedSequence] = field(default_factory=list)
-    quarantined: list[dict[str, Any]] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
-
-
 def dataset_folder(dataset: str) -> str:
     """Folder of a data set's shards in the output directory."""
     return f"data/{dataset}/{VERSION_FOLDER}"
 
 
-def build_unit(
-    contexts: Mapping[str, DatasetContext], job: Job, fingerprint: str, unit: int
-) -> Sidecar:
+def build_unit(contexts: Mapping[str, Context], job: Job, fingerprint: str, unit: int) -> Sidecar:
     """Writes the shard and then the sidecar of one unit, unless both are there.
 
     Raises:
@@ -68,9 +54,12 @@ def build_unit(
         return done
     rows = read_unit(job.output, unit)
     context = contexts[rows[0]["dataset"]]
-    found = _Found()
-    for row, content in context.source.read(rows):
-        _take(context, row, content, found)
+    found = Gathered()
+    if isinstance(context, CorpusContext):
+        gather_documents(context, rows, found)
+    else:
+        for row, content in context.source.read(rows):
+            take_episode(context, row, content, found)
     chance = draws.generator(job.config.seed, "order", *(rows[0][name] for name in _SHARD))
     order = chance.permutation(len(found.sequences)).tolist()
     found.sequences = [found.sequences[place] for place in order]
@@ -79,124 +68,7 @@ def build_unit(
     return sidecar
 
 
-def _take(context: DatasetContext, row: Row, content: Any, found: _Found) -> None:
-    """Adds all sequences of one episode, or the episode to the quarantine."""
-    try:
-        episode = context.tokenise(content)
-        # Random windows may touch little of an episode; the rest is neither decoded nor held.
-        tokens = episode.tokens() if window_rule(context.job).mode == "cover" else None
-    except ContentError as error:
-        found.quarantined.append(_unusable(context, row, error))
-        return
-    for donor in [*row["donors"], None]:
-        try:
-            sequences, counts = _cut(context, row, episode, tokens, _Lender(context, donor))
-        except _BadDonorError:
-            found.counts["bad_donors"] += 1
-        except ContentError as error:
-            found.quarantined.append(_unusable(context, row, error))
-            return
-        else:
-            found.sequences += sequences
-            found.counts.update(counts)
-            return
-
-
-def _unusable(context: DatasetContext, row: Row, error: ContentError) -> dict[str, Any]:
-    """A line of the quarantine."""
-    names = ("file", "record", "offset", "episode_id")
-    return {"dataset": context.dataset.name, "reason": str(error)} | {x: row[x] for x in names}
-
-
-def _cut(
-    context: DatasetContext,
-    row: Row,
-    episode: TokenisedEpisode,
-    tokens: EpisodeTokens | None,
-    lender: "_Lender",
-) -> tuple[list[PlannedSequence], Counter[str]]:
-    """The sequences of one episode with prompts from one donor, and what to count of them.
-
-    Raises:
-      _BadDonorError: a stretch of the donor that a prompt needs cannot be tokenised.
-      ContentError: a window of the episode itself cannot be.
-    """
-    name, pass_number = row["episode_id"], row["pass"]
-    rule, names = window_rule(context.job), (context.dataset.name, name, pass_number)
-    seed = context.job.config.seed
-    cut = list(windows(rule, episode.steps, lender.steps, seed, *names))
-    sequences = []
-    for window in cut:
-        prompt = lender.excerpt(window.prompt)
-        sequences.append(
-            PlannedSequence(
-                window=_excerpt(episode, window, tokens),
-                prompt=prompt,
-                pass_number=pass_number,
-                texts={
-                    "sequence_id": f"{context.dataset.name}/{name}/{pass_number}/{window.number}",
-                    "dataset": context.dataset.name,
-                    "task": row["task"],
-                    "agent": row["agent"],
-                    "episode_id": name,
-                    "prompt_episode_id": lender.name if prompt else "",
-                },
-            )
-        )
-    return sequences, tally(rule, episode.steps, cut, bool(row["donors"]), seed, *names)
-
-
-def _excerpt(
-    episode: TokenisedEpisode, part: Window | Prompt, tokens: EpisodeTokens | None = None
-) -> Excerpt:
-    """A window or prompt with its tokens, of those that are there already or else made now."""
-    tokens = tokens or episode.tokens(part.start, part.stop)
-    return Excerpt(tokens, part.start, part.stop, episode.head(part.start), part.lead)
-
-
-class _BadDonorError(Exception):
-    """The donor cannot lend what was drawn; the next in the circle is asked."""
-
-
-class _Lender:
-    """The donor of one episode, read when the first prompt is drawn; None lends nothing."""
-
-    def __init__(self, context: DatasetContext, donor: Row | None) -> None:
-        self._context = context
-        self._donor = donor
-        self._excerpts: dict[Prompt, Excerpt] = {}
-
-    @property
-    def name(self) -> str:
-        return self._donor["episode_id"] if self._donor else ""
-
-    @cached_property
-    def _episode(self) -> TokenisedEpisode:
-        assert self._donor is not None
-        [(_, content)] = self._context.source.read([self._donor])
-        try:
-            return self._context.tokenise(content)
-        except ContentError:
-            raise _BadDonorError from None
-
-    def steps(self) -> Steps | None:
-        return self._episode.steps if self._donor else None
-
-    def excerpt(self, prompt: Prompt) -> Excerpt | None:
-        if not prompt.length:
-            return None
-        if prompt not in self._excerpts:
-            # Prompts from the end are all the same stretch.
-            try:
-                self._excerpts[prompt] = _excerpt(self._episode, prompt)
-            except ContentError:
-                raise _BadDonorError from None
-        return self._excerpts[prompt]
-
-
-def _write(
-    context: DatasetContext, job: Job, fingerprint: str, first: Row, found: _Found
-) -> Sidecar:
+def _write(context: Context, job: Job, fingerprint: str, first: Row, found: Gathered) -> Sidecar:
     config = job.config
     dataset, split = first["dataset"], first["split"]
     name = shards.shard_name(dataset, split, first["shard"], first["shards"], config.output.format)
@@ -246,7 +118,7 @@ def _write(
 
 
 def _batches(
-    context: DatasetContext, sequences: Sequence[PlannedSequence], prompt: PromptConfig
+    context: Context, sequences: Sequence[PlannedSequence], prompt: PromptConfig
 ) -> Iterator[TokenSequences]:
     """The sequences in batches of about `BATCH_BYTES`."""
     length = context.job.config.sequence.length

@@ -1,6 +1,6 @@
 """Units: pieces of the input dealt out to shards, and the rows that tell a worker what to read.
 
-A unit is a seeded list of pieces, a piece a run of kept episodes of one input file. Pieces of all
+A unit is a seeded list of pieces, a piece a run of kept records of one input file. Pieces of all
 input files are shuffled before they are dealt out, so that input sorted by task still gives mixed
 shards. Every pass deals anew. Units order sequences; they never change one.
 """
@@ -56,6 +56,7 @@ UNIT_SCHEMA = pa.schema(
         ("episode_id", pa.string()),
         ("task", pa.string()),
         ("agent", pa.string()),
+        ("piece", pa.int64()),
         ("donors", pa.list_(_DONOR)),
     ]
 )
@@ -63,14 +64,15 @@ UNIT_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class EpisodeSize:
-    """What one episode gives in one pass.
+    """What one episode, or a piece of a corpus, gives in one pass.
 
     Attributes:
+      sequences, tokens: of a piece of a corpus, estimates.
       image_tokens, targets, text_targets: estimates; targets of the loss, and those that are text.
     """
 
-    sequences: int
-    tokens: int
+    sequences: float
+    tokens: float
     image_tokens: float
     targets: float = 0.0
     text_targets: float = 0.0
@@ -81,13 +83,26 @@ class EpisodeSize:
 
 
 @dataclass(frozen=True)
+class Piece:
+    """A run of kept records.
+
+    Attributes:
+      rows: of the index, in order.
+      bytes: of output, about.
+    """
+
+    rows: Sequence[int]
+    bytes: float
+
+
+@dataclass(frozen=True)
 class Unit:
-    """Rows of the index that make one shard, in reading order."""
+    """Pieces that make one shard, in reading order."""
 
     dataset: str
     split: str
     pass_number: int
-    rows: Sequence[int]
+    pieces: Sequence[Piece]
 
 
 def lending_groups(selection: Selection) -> dict[tuple[str, str, str], list[int]]:
@@ -109,20 +124,13 @@ def donors_of(job: Job, selection: Selection, number: int) -> dict[str, tuple[st
     return found
 
 
-def deal(
-    job: Job,
-    selection: Selection,
-    split: str,
-    number: int,
-    rows: Sequence[int],
-    sizes: Mapping[int, EpisodeSize],
-) -> list[Unit]:
-    """Pieces in a seeded order, dealt out to units of about `shard_size`."""
-    if not rows:
-        return []
+def episode_pieces(
+    job: Job, selection: Selection, rows: Sequence[int], sizes: Mapping[int, EpisodeSize]
+) -> list[Piece]:
+    """Episodes that are read together: fewer than make a unit, so that units are mixed."""
     length, shard_size = job.config.sequence.length, job.config.output.shard_size
     weights = {row: sizes[row].bytes(length) for row in rows}
-    columns = selection.index.select(["file", "record", "size"]).to_pydict()
+    columns = selection.index.select(["file", "size"]).to_pydict()
     pieces: list[list[int]] = []
     piece_output = piece_input = 0.0
     for row in rows:
@@ -138,20 +146,31 @@ def deal(
         pieces[-1].append(row)
         piece_output += weights[row]
         piece_input += columns["size"][row]
+    return [Piece(piece, sum(weights[row] for row in piece)) for piece in pieces]
 
-    def order(piece: Sequence[int]) -> bytes:
-        first = piece[0]
+
+def deal(
+    job: Job, selection: Selection, split: str, number: int, pieces: Sequence[Piece]
+) -> list[Unit]:
+    """Pieces in a seeded order, dealt out to units of about `shard_size`."""
+    if not pieces:
+        return []
+    shard_size = job.config.output.shard_size
+    columns = selection.index.select(["file", "record"]).to_pydict()
+
+    def order(piece: Piece) -> bytes:
+        first = piece.rows[0]
         names = (columns["file"][first], columns["record"][first])
         return draws.sort_key(job.config.seed, "pieces", selection.dataset, split, number, *names)
 
-    pieces.sort(key=order)
-    outputs = np.array([sum(weights[row] for row in piece) for piece in pieces])
+    ordered = sorted(pieces, key=order)
+    outputs = np.array([piece.bytes for piece in ordered])
     count = max(1, round(float(outputs.sum()) / shard_size))
     middles = np.cumsum(outputs) - outputs / 2
     target = float(outputs.sum()) / count
-    dealt: dict[int, list[int]] = defaultdict(list)
-    for piece, middle in zip(pieces, middles, strict=True):
-        dealt[min(count - 1, int(middle / target))] += piece
+    dealt: dict[int, list[Piece]] = defaultdict(list)
+    for piece, middle in zip(ordered, middles, strict=True):
+        dealt[min(count - 1, int(middle / target))].append(piece)
     # A piece larger than a shard leaves gaps in the numbers; only their order matters.
     return [Unit(selection.dataset, split, number, dealt[unit]) for unit in sorted(dealt)]
 
@@ -171,11 +190,12 @@ def unit_tables(
     next_shard: dict[str, int] = defaultdict(int)
     for number, unit in enumerate(units):
         columns = locators[unit.dataset]
-        lenders = donor_lists[unit.dataset, unit.pass_number]
+        lenders = donor_lists.get((unit.dataset, unit.pass_number), {})
         key = f"{unit.dataset}/{unit.split}"
         rows = []
-        for row in unit.rows:
-            chosen = [places[unit.dataset][name] for name in lenders[columns["episode_id"][row]]]
+        for place, row in ((x, row) for x, piece in enumerate(unit.pieces) for row in piece.rows):
+            names = lenders.get(columns["episode_id"][row], ())
+            chosen = [places[unit.dataset][name] for name in names]
             rows.append(
                 {
                     "unit": number,
@@ -184,6 +204,7 @@ def unit_tables(
                     "pass": unit.pass_number,
                     "shard": next_shard[key],
                     "shards": shards[key],
+                    "piece": place,
                     "donors": [
                         {key: columns[key][donor] for key in _DONOR_NAMES} for donor in chosen
                     ],

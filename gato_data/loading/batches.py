@@ -64,6 +64,8 @@ def assemble(shards: Shards, numbers: Sequence[int], shape: BatchShape) -> Batch
         loss[row, :-1] = views["loss_mask"][1:]
         for name in plain:
             batch[name][row] = views[name]
+        # Nothing foretells how a packed document begins: the tokens before it are another one's.
+        loss[row, :-1] *= views["segment"][1:] == views["segment"][:-1]
         batch["prompt_length"][row] = views["prompt_length"][0]
         if shape.images:
             places = np.flatnonzero(views["modality"] == Modality.IMAGE)

@@ -33,7 +33,7 @@ def load(
     | --- | --- | --- |
     | `tokens` | int32 [B, L] | ids, see `vocabulary` in the manifest |
     | `targets` | int32 [B, L] | the token after each: `tokens[:, 1:]`; 0 in the last place |
-    | `loss_mask` | uint8 [B, L] | 1 where `targets` counts; 0 in the last place |
+    | `loss_mask` | uint8 [B, L] | 1 where `targets` counts; 0 at the end and between documents |
     | `modality` | uint8 [B, L] | padding, text, image, discrete, continuous, separator: 0 to 5 |
     | `local_position` | int16 [B, L] | 0 to 511 in an observation, 512 actions, -1 none |
     | `timestep` | int32 [B, L] | step in its episode, -1 none |

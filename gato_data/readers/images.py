@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from gato_data.errors import ContentError, GatoDataError
 
@@ -138,13 +138,22 @@ def _decode_into(encoded: bytes, target: Pixels) -> None:
     height, width, channels = target.shape
     with _open(encoded) as image:
         _expect_size((image.height, image.width), (height, width))
-        mode = _PILLOW_MODES[channels]
-        if image.mode.startswith("I;16"):  # Pillow would clip to 255 instead
-            high_byte = (np.asarray(image) >> 8).astype(np.uint8)
-            converted = Image.fromarray(high_byte).convert(mode)
-        else:
-            converted = image.convert(mode)
-    target[...] = np.asarray(converted).reshape(target.shape)
+        converted = converted_pixels(image, _PILLOW_MODES[channels])
+    target[...] = converted.reshape(target.shape)
+
+
+def converted_pixels(image: Image.Image, mode: str) -> Pixels:
+    """The pixels of an image that Pillow opened, in one of its 8-bit modes.
+
+    Of values of 16 bits the high byte is kept.
+
+    Returns:
+      uint8 [H, W, C], or [H, W] where the mode is grey.
+    """
+    if image.mode.startswith("I;16"):  # Pillow would clip to 255 instead
+        high_byte = (np.asarray(image) >> 8).astype(np.uint8)
+        image = Image.fromarray(high_byte)
+    return np.asarray(image.convert(mode))
 
 
 def _decode_jpeg_into(encoded: bytes, target: Pixels) -> None:
@@ -152,29 +161,50 @@ def _decode_jpeg_into(encoded: bytes, target: Pixels) -> None:
     if channels not in _JPEG_COLOURS:
         raise ValueError(f"JPEG has no {channels} channels, which the features declare")
     try:
-        # Accurate DCT and fancy upsampling; the decoder refuses an image larger than the buffer.
-        # Strict: bytes missing or too many mean damage, not an image to be guessed.
-        decoded = simplejpeg.decode_jpeg(
-            encoded,
-            _JPEG_COLOURS[channels],
-            fastdct=False,
-            fastupsample=False,
-            buffer=target,
-            strict=True,
-        )
+        decode_jpeg_into(encoded, target, _JPEG_COLOURS[channels])
     except ValueError:
         _expect_size(_header_size(encoded), (height, width))  # the clearer reason, if it is one
         raise
-    _expect_size(decoded.shape[:2], (height, width))
+
+
+def decode_jpeg_into(encoded: bytes, target: Pixels, colours: str) -> None:
+    """Decodes a JPEG by the method that is pinned.
+
+    Args:
+      encoded: the image.
+      target: uint8 [H, W, C], filled with its pixels.
+      colours: GRAY, RGB, or CMYK for an image that is stored in it.
+
+    Raises:
+      ValueError: the image is damaged, or has another size than `target`.
+    """
+    # Accurate DCT and fancy upsampling; the decoder refuses an image larger than the buffer.
+    # Strict: bytes missing or too many mean damage, not an image to be guessed.
+    decoded = simplejpeg.decode_jpeg(
+        encoded, colours, fastdct=False, fastupsample=False, buffer=target, strict=True
+    )
+    _expect_size(decoded.shape[:2], target.shape[:2])
 
 
 def _open(encoded: bytes) -> Any:
     if not encoded:
         raise ValueError("it is empty")
-    return Image.open(io.BytesIO(encoded), formats=_PILLOW_FORMATS)
+    return open_with_pillow(encoded, _PILLOW_FORMATS)
 
 
-def _expect_size(found: tuple[int, ...], expected: tuple[int, int]) -> None:
+def open_with_pillow(encoded: bytes, formats: tuple[str, ...]) -> Image.Image:
+    """Opens an image of one of some formats. Closing it is the caller's part.
+
+    Raises:
+      ValueError: it is of none of these, or its header is damaged.
+    """
+    try:
+        return Image.open(io.BytesIO(encoded), formats=formats)
+    except UnidentifiedImageError:  # which names an address in memory, another one on each run
+        raise ValueError(f"it is no image of {', '.join(formats)}, or damaged") from None
+
+
+def _expect_size(found: tuple[int, ...], expected: tuple[int, ...]) -> None:
     if found != expected:
         raise ValueError(
             f"it is {found[0]} x {found[1]} (height x width), not {expected[0]} x {expected[1]} "

@@ -5,7 +5,6 @@ the fields "0", "1", …
 """
 
 import json
-import struct
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gato_data.errors import ContentError
+from gato_data.readers import arrow_messages
+from gato_data.readers.damage import damage_named
 from gato_data.readers.features import TENSOR, TEXT, Leaf
 from gato_data.readers.minari_metadata import METADATA
 from gato_data.readers.minari_spaces import (
@@ -35,8 +36,8 @@ from gato_data.readers.minari_storage import (
     Budget,
     StoredEpisode,
     Values,
-    damage_named,
 )
+from gato_data.readers.parquet_sizes import unpacked_size
 from gato_data.readers.rlds_fields import step_path
 from gato_data.storage import files
 from gato_data.storage.example import BytesColumn
@@ -171,34 +172,12 @@ def _arrow(path: str, places: Sequence[Place], budget: Budget) -> list[pa.Record
     for message in messages[1:]:
         if message.type != "record batch":
             raise ContentError(f"it holds a {message.type}, which Minari does not write")
-        if _is_compressed(bytes(message.metadata)):
+        if arrow_messages.parse(bytes(message.metadata)).is_compressed:
             raise ContentError("it is compressed, which Minari does not do")
     groups = {str(place.keys[0]) for place in places}
     wanted = [number for number, name in enumerate(schema.names) if name in groups]
     batches = (pa.ipc.read_record_batch(message, schema) for message in messages[1:])
     return [batch.select(wanted) for batch in batches]
-
-
-def _is_compressed(header: bytes) -> bool:
-    """Whether a record batch says that its buffers are compressed: nothing bounds their size then.
-
-    The header is a flatbuffer, of which pyarrow shows nothing: a table begins with the distance to
-    the list of its fields' places, 0 for those that are absent.
-    """
-
-    def field(table: int, number: int) -> int:
-        [distance] = struct.unpack_from("<i", header, table)
-        places = table - distance
-        [size] = struct.unpack_from("<H", header, places)
-        place = 4 + 2 * number
-        [offset] = struct.unpack_from("<H", header, places + place) if place < size else (0,)
-        return table + offset if offset else 0
-
-    def target(place: int) -> int:
-        return place + struct.unpack_from("<I", header, place)[0]
-
-    # Message.header is its third field, RecordBatch.compression its fourth.
-    return bool(field(target(field(target(0), 2)), 3))
 
 
 def _parquet(path: str, places: Sequence[Place], budget: Budget) -> list[pa.RecordBatch]:
@@ -207,24 +186,13 @@ def _parquet(path: str, places: Sequence[Place], budget: Budget) -> list[pa.Reco
     batches = []
     with pq.ParquetFile(path) as file:
         # A page is unpacked as a whole, however few of its rows are asked for.
-        budget.take(_unpacked(file.metadata, wanted))
+        groups = map(file.metadata.row_group, range(file.metadata.num_row_groups))
+        budget.take(sum(unpacked_size(group, wanted) for group in groups))
         budget.restart()
         for batch in file.iter_batches(_PARQUET_ROWS, columns=wanted):
             budget.take(batch.nbytes)
             batches.append(batch)
     return batches
-
-
-def _unpacked(stated: pq.FileMetaData, wanted: Sequence[str]) -> int:
-    """Bytes of the pages of some columns, as the file states them."""
-    prefixes = tuple(f"{name}." for name in wanted)
-    groups = (stated.row_group(number) for number in range(stated.num_row_groups))
-    columns = (group.column(number) for group in groups for number in range(group.num_columns))
-    return sum(
-        column.total_uncompressed_size
-        for column in columns
-        if f"{column.path_in_schema}.".startswith(prefixes)
-    )
 
 
 def _flat(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gato_data.errors import ContentError, UsageError
+from gato_data.readers.damage import damage_named
 from gato_data.readers.features import IMAGE, TENSOR, TEXT, Leaf
 from gato_data.readers.minari_spaces import INFOS, Key, Place, components
 from gato_data.readers.minari_storage import (
@@ -25,7 +26,6 @@ from gato_data.readers.minari_storage import (
     Budget,
     StoredEpisode,
     Values,
-    damage_named,
 )
 from gato_data.readers.rlds_fields import step_path
 from gato_data.storage import files

@@ -1,18 +1,15 @@
 """What the ways of storing a Minari data set have in common: episodes as values."""
 
 import json
-import struct
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
 import google_crc32c
 import numpy.typing as npt
-import pyarrow as pa
 
-from gato_data.errors import ContentError
 from gato_data.readers.features import TENSOR, TEXT, Leaf
 from gato_data.readers.minari_spaces import Place, printable
 from gato_data.readers.source import Scalar
@@ -23,37 +20,6 @@ METADATA_GROUP = "episode_metadata"
 Values = npt.NDArray[Any] | BytesColumn
 # Bytes that a byte string takes beside its content: where it starts, and how long it is.
 STRING_BYTES = 16
-# What the libraries raise of damaged content, besides OSError without a number.
-_DAMAGE = (
-    KeyError,
-    OverflowError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    pa.ArrowException,
-    struct.error,
-)
-
-
-@contextmanager
-def damage_named() -> Iterator[None]:
-    """Turns what the libraries raise of damaged content into ContentError.
-
-    Raises:
-      ContentError: what they raised.
-      OSError: reading failed.
-    """
-    try:
-        yield
-    except ContentError:
-        raise
-    except OSError as error:
-        # The system numbers its errors; HDF5 and Arrow call damage an OSError, too.
-        if error.errno is not None:
-            raise
-        raise ContentError(f"damaged ({error})") from None
-    except _DAMAGE as error:
-        raise ContentError(f"damaged ({error})") from None
 
 
 class TooLargeError(Exception):

@@ -9,13 +9,10 @@ import numpy.typing as npt
 from gato_data.errors import ContentError, GatoDataError
 from gato_data.readers import rlds
 from gato_data.readers.features import DatasetFiles, Leaf, open_dataset
+from gato_data.readers.neighbours import stored_bytes
 from gato_data.readers.source import Row, Scalar, StoredRecord
 from gato_data.sequencing.episode import Episode
 from gato_data.storage import example, files, framing
-
-# Neighbouring records are read together, across gaps up to this size.
-_READ_GAP = 256 << 10
-_READ_SIZE = 32 << 20
 
 
 @dataclass(frozen=True)
@@ -84,18 +81,8 @@ class RldsSource:
 
     def read(self, rows: Sequence[Row]) -> Iterator[tuple[Row, bytes]]:
         """The payloads of the rows; neighbours in a file are read together."""
-        start = 0
-        while start < len(rows):
-            stop = _run_end(rows, start)
-            yield from self._read_together(rows[start:stop])
-            start = stop
-
-    def _read_together(self, rows: Sequence[Row]) -> Iterator[tuple[Row, bytes]]:
-        path, first = self.path(rows[0]["file"]), rows[0]["offset"]
-        data = files.read_range(path, first, rows[-1]["offset"] + rows[-1]["size"] - first)
-        for row in rows:
-            begin = row["offset"] - first
-            payload = _payload(row, data[begin : begin + row["size"]])
+        for row, data in stored_bytes(rows, self.path):
+            payload, path = _payload(row, data), self.path(row["file"])
             if payload is None:
                 # Once more on its own: the storage may have been at fault.
                 payload = _payload(row, files.read_range(path, row["offset"], row["size"]))
@@ -105,21 +92,6 @@ class RldsSource:
                     "The file changed while the build ran; build into a new directory."
                 )
             yield row, payload
-
-
-def _run_end(rows: Sequence[Row], start: int) -> int:
-    """Where the run of rows ends that lie near each other in one file."""
-    first = rows[start]
-    stop, end = start + 1, first["offset"] + first["size"]
-    while (
-        stop < len(rows)
-        and rows[stop]["file"] == first["file"]
-        and 0 <= rows[stop]["offset"] - end <= _READ_GAP
-        and rows[stop]["offset"] + rows[stop]["size"] - first["offset"] <= _READ_SIZE
-    ):
-        end = rows[stop]["offset"] + rows[stop]["size"]
-        stop += 1
-    return stop
 
 
 def _payload(row: Row, data: bytes) -> bytes | None:

@@ -6,7 +6,7 @@ byte string of the record (an image, an encoded tensor), or as many entries of a
 texts as its shape has places.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -258,14 +258,35 @@ def _entries(record: Record, leaf: Leaf, key: str) -> Entries | None:
 
 def _row_counts(record: Record, leaf: Leaf, key: str, entries: int) -> npt.NDArray[np.int64] | None:
     """Values of each step by the row lengths of a step leaf; None where there are none."""
-    names = [f"{key}/{_LENGTHS}_{level}" for level in range(len(leaf.repeats))]
-    if not leaf.per_step or not names:
+    if not leaf.per_step or not leaf.repeats:
         return None
-    if any(name not in record for name in names):
-        if None in leaf.repeats:
-            raise ContentError(f"the record has no row lengths of {leaf.path}")
+    lengths = row_lengths(record, key, leaf.repeats)
+    if lengths is None:
         return None
-    lengths = [record[name].ints() for name in names]
     size = _entries_of_value(leaf)
     values = entries // size if size else int(lengths[-1].sum())
     return ragged.counts_of_steps(leaf.path, lengths, leaf.repeats, values)
+
+
+def row_lengths(
+    record: Record, key: str, repeats: Sequence[int | None]
+) -> list[npt.NDArray[np.int64]] | None:
+    """Lengths of the sequences within a sequence, as the record states them: nothing is checked.
+
+    Args:
+      record: in which they are.
+      key: of the sequence.
+      repeats: the declared lengths of the sequences in it, outermost first; at least one.
+
+    Returns:
+      For each of them int64 [n]; None where the record has none and needs none.
+
+    Raises:
+      ContentError: they are missing.
+    """
+    names = [f"{key}/{_LENGTHS}_{level}" for level in range(len(repeats))]
+    if any(name not in record for name in names):
+        if None in repeats:
+            raise ContentError(f"the record has no row lengths of {key}")
+        return None
+    return [record[name].ints() for name in names]

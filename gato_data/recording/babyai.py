@@ -49,7 +49,7 @@ def _gymnasium() -> Any:
     return gymnasium
 
 
-def _ids() -> dict[str, str]:
+def ids() -> dict[str, str]:
     """Gymnasium's names by ours: GoToLocal -> BabyAI-GoToLocal-v0."""
     matches = (re.fullmatch(r"BabyAI-(\w+)-v\d+", name) for name in _gymnasium().registry)
     found = {match[1]: match[0] for match in matches if match}
@@ -58,7 +58,16 @@ def _ids() -> dict[str, str]:
 
 def names() -> list[str]:
     """All registered levels that the bot can solve, such as GoToLocal."""
-    return list(_ids())
+    return list(ids())
+
+
+def start(gymnasium_id: str, seed: int) -> tuple[Any, Mapping[str, Any]]:
+    """A level at the start of an episode: minigrid's environment, and what it observes first."""
+    environment = _gymnasium().make(gymnasium_id, disable_env_checker=True).unwrapped
+    # Minigrid prints every level that it rejects while it looks for one.
+    with contextlib.redirect_stdout(io.StringIO()):
+        observation, _ = environment.reset(seed=seed)
+    return environment, observation
 
 
 class _EndlessPlanError(Exception):
@@ -92,7 +101,7 @@ class BabyAI:
     action = Discrete(ACTIONS)
 
     def __init__(self, name: str, *, pixels: bool) -> None:
-        self._id = _ids()[name]
+        self._id = ids()[name]
         self._pixels = pixels
         side = VIEW * TILE
         self.observation: Mapping[str, Field] = {
@@ -104,10 +113,7 @@ class BabyAI:
     def reset(self, seed: int) -> Observation:
         from minigrid.utils.baby_ai_bot import BabyAIBot
 
-        self._environment = _gymnasium().make(self._id, disable_env_checker=True).unwrapped
-        # Minigrid prints every level that it rejects while it looks for one.
-        with contextlib.redirect_stdout(io.StringIO()):
-            observation, _ = self._environment.reset(seed=seed)
+        self._environment, observation = start(self._id, seed)
         self._bot = BabyAIBot(self._environment)
         self._bot.stack = self._plan = _Plan(self._bot.stack)
         self._last_action: int | None = None

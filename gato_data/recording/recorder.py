@@ -60,7 +60,9 @@ def record(
       UsageError: unknown environment, numbers out of range, the directory exists, or packages are
         missing.
     """
-    _check(episodes, seed, noise)
+    check_numbers(episodes, seed, "episode")
+    if not 0 <= noise <= 1:
+        raise UsageError(f"The noise is a probability in [0, 1], not {noise}.")
     made = registry.make(environment)
     name = registry.dataset_name(environment)
     path = files.join(output, name, writer.VERSION)
@@ -95,10 +97,13 @@ def record(
     )
 
 
-def _check(episodes: int, seed: int, noise: float) -> None:
-    if episodes < 1:
-        raise UsageError(f"A recording needs at least 1 episode, not {episodes}.")
+def check_numbers(count: int, seed: int, what: str) -> None:
+    """Refuses a recording of nothing, and seeds that no draw takes.
+
+    Raises:
+      UsageError: `count`, of what is recorded, or the seed is out of range.
+    """
+    if count < 1:
+        raise UsageError(f"A recording needs at least 1 {what}, not {count}.")
     if not 0 <= seed < 2**63:
         raise UsageError(f"The seed must be in [0, 2**63), not {seed}.")
-    if not 0 <= noise <= 1:
-        raise UsageError(f"The noise is a probability in [0, 1], not {noise}.")

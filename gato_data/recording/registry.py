@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from gato_data.errors import UsageError
-from gato_data.recording import babyai, dm_control_tasks, gymnasium_tasks, metaworld_tasks
+from gato_data.recording import (
+    babyai,
+    dm_control_tasks,
+    gymnasium_tasks,
+    metaworld_tasks,
+    scene_samples,
+)
 from gato_data.recording.environment import ExpertEnvironment
 
 
@@ -26,16 +32,41 @@ class Family:
     make: Callable[[str], ExpertEnvironment]
 
 
-FAMILIES = {
+@dataclass(frozen=True)
+class SceneFamily:
+    """Environments of which scenes are recorded, with what is said of them.
+
+    Attributes:
+      description: of each of them, in one line.
+      names: lists them; imports the family's package.
+      sample: a scene of a level, by its number.
+    """
+
+    description: str
+    names: Callable[[], list[str]]
+    sample: Callable[[scene_samples.Level, int], scene_samples.Sample]
+
+
+FAMILIES: dict[str, Family | SceneFamily] = {
     "babyai": Family(
         "BabyAI bot; 7x7x3 symbols, direction, mission -> 7 discrete actions",
         babyai.names,
         partial(babyai.BabyAI, pixels=False),
     ),
+    "babyai-captions": SceneFamily(
+        "scenes from above, each with three captions (WebDataset)",
+        babyai.names,
+        scene_samples.captioned,
+    ),
     "babyai-pixels": Family(
         "BabyAI bot; 112x112 picture, direction, mission -> 7 discrete actions",
         babyai.names,
         partial(babyai.BabyAI, pixels=True),
+    ),
+    "babyai-questions": SceneFamily(
+        "scenes from above, each with a question and its answer (WebDataset)",
+        babyai.names,
+        scene_samples.questioned,
     ),
     "dm_control": Family(
         "optimal linear controller; positions, velocities -> continuous forces",
@@ -68,16 +99,41 @@ def available() -> list[tuple[str, str]]:
     ]
 
 
+def records_scenes(environment: str) -> bool:
+    """Whether scenes are recorded under this name, rather than episodes."""
+    return isinstance(FAMILIES.get(environment.partition("/")[0]), SceneFamily)
+
+
 def make(environment: str) -> ExpertEnvironment:
     """The environment of that name, such as babyai/GoToLocal.
 
     Raises:
-      UsageError: there is none, or its package is missing.
+      UsageError: there is none, it gives scenes, or its package is missing.
     """
+    family, name = _find(environment)
+    if isinstance(family, SceneFamily):
+        raise UsageError(f"{environment} gives scenes, not episodes: `record_scenes` records them.")
+    return family.make(name)
+
+
+def scenes(environment: str) -> Callable[[scene_samples.Level, int], scene_samples.Sample]:
+    """What makes the scenes of that name, such as babyai-captions/GoToLocal.
+
+    Raises:
+      UsageError: there is none, it gives episodes, or its package is missing.
+    """
+    family, _ = _find(environment)
+    if isinstance(family, Family):
+        raise UsageError(f"{environment} gives episodes, not scenes: `record` records them.")
+    return family.sample
+
+
+def _find(environment: str) -> tuple[Family | SceneFamily, str]:
+    """The family of an environment, and its name there."""
     prefix, _, name = environment.partition("/")
     family = FAMILIES.get(prefix)
     if family is not None and name in family.names():
-        return family.make(name)
+        return family, name
     raise UsageError(
         f"There is no environment {environment!r} to record{_suggestion(environment)}. "
         "`gato-data record --list` shows them all."

@@ -94,7 +94,7 @@ def write_dataset(
         return serializer.get_tf_example(example).SerializeToString(deterministic=True)
 
     remaining = iter(episodes)
-    with _folder_published_at(path) as folder:
+    with folder_published_at(path) as folder:
         template = tfds.core.ShardedFileTemplate(
             dataset_name=name, data_dir=folder, split=_SPLIT, filetype_suffix="tfrecord"
         )
@@ -138,7 +138,7 @@ def _write_shard(path: str, payloads: Iterator[bytes]) -> int:
 
 
 @contextlib.contextmanager
-def _folder_published_at(path: str) -> Iterator[str]:
+def folder_published_at(path: str) -> Iterator[str]:
     """A local folder whose files lie at `path` after the block, if it succeeds."""
     if files.is_remote(path):
         with tempfile.TemporaryDirectory() as folder:

@@ -34,6 +34,16 @@ def _encode(content: Mapping[str, Any]) -> bytes:
     return json.dumps(content, sort_keys=True, ensure_ascii=False, indent=1).encode()
 
 
+PAIRS = ("image_text", "question_answer")
+_CORPORA = (*PAIRS, "text", "interleaved")
+
+
+def corpora(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """The data sets that are corpora, each with its kind."""
+    datasets = manifest["config"]["datasets"]
+    return {x["name"]: x["kind"] for x in datasets if x.get("kind") in _CORPORA}
+
+
 def texts_once(manifest: Mapping[str, Any]) -> frozenset[str]:
     """The data sets whose observed texts stand only in the first timestep of a window."""
     datasets = manifest["config"]["datasets"]

@@ -11,7 +11,9 @@ import numpy.typing as npt
 from gato_data.errors import UsageError
 from gato_data.loading.directory import Build, ShardEntry, open_build
 from gato_data.loading.shards import Shards
-from gato_data.records.manifest import texts_once
+from gato_data.records.manifest import PAIRS, corpora, texts_once
+from gato_data.report.document_page import document_header
+from gato_data.report.documents import document_parts
 from gato_data.report.fields import Span, Timestep, keys_of, timesteps
 from gato_data.report.text_page import bar, escape, flow, mask, quote, row, shorten, thumbnail
 from gato_data.sequencing import draws
@@ -129,11 +131,14 @@ class _Writer:
             name: keys_of(found["layout"]) for name, found in build.manifest["datasets"].items()
         }
         self._texts_once = texts_once(build.manifest)
+        self._corpora = corpora(build.manifest)
         model = build.manifest["vocabulary"]["text_model"]
         path = files.join(build.directory, model["file"]) if model else ""
         self._text = TextTokenizer.load(path) if model else None
 
     def page(self, record: Mapping[str, Any], entry: ShardEntry, place: int) -> str:
+        if record["dataset"] in self._corpora:
+            return self._corpus_page(record, entry, place)
         keys = self._keys.get(record["dataset"], ())
         prompt, length = record["prompt_length"], record["length"]
         once = record["dataset"] in self._texts_once
@@ -151,6 +156,22 @@ class _Writer:
                 if len(found) > self._steps:
                     rest = len(found) - self._steps
                     lines.append(f"    … {rest} more timestep{'s' if rest > 1 else ''}")
+        return "\n".join(lines) + "\n"
+
+    def _corpus_page(self, record: Mapping[str, Any], entry: ShardEntry, place: int) -> str:
+        assert self._text is not None
+        found = document_parts(record, self._text.end_of_text)
+        what = "pair" if self._corpora[record["dataset"]] in PAIRS else "document"
+        lines = list(document_header(record, entry, place, what, len(found)))
+        for part in found[: self._steps]:
+            cut = f" ({part.cut})" if part.cut else ""
+            lines += ["", f"    {what} {part.number} of {len(found)}{cut}"]
+            for span in part.spans:
+                lines += self._span(record, span)
+            lines += row("targets", "", [mask(record["loss_mask"][part.start : part.stop])])
+        if len(found) > self._steps:
+            rest = len(found) - self._steps
+            lines += ["", f"    … {rest} more {what}{'s' if rest > 1 else ''}"]
         return "\n".join(lines) + "\n"
 
     def _timestep(self, record: Mapping[str, Any], step: Timestep) -> Iterator[str]:

@@ -1,9 +1,9 @@
-"""Assembly: prompt, window and padding become one sequence of L tokens."""
+"""Assembly: excerpts of episodes or documents, and padding, become one sequence of L tokens."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,6 @@ from gato_data.sequencing.sequences import (
     TOKEN_FIELDS,
     TokenSequences,
 )
-from gato_data.sequencing.tokens import EpisodeTokens
 from gato_data.vocabulary import NO_POSITION, PADDING, Modality, Vocabulary
 
 # What a field holds where there is no token.
@@ -31,9 +30,23 @@ _BLANK = {
 _TOKEN_BYTES = sum(dtype.itemsize for dtype in TOKEN_FIELDS.values())
 
 
+class TokenStream(Protocol):
+    """The tokens of an episode or document."""
+
+    @property
+    def patch_fields(self) -> Mapping[str, npt.NDArray[np.uint8]]:
+        """One row for each image token, in token order."""
+
+    def cut(self, start: int, stop: int) -> Mapping[str, npt.NDArray[Any]]:
+        """`tokens`, `modality`, `loss_mask`, `local_position`, `timestep` of [start, stop)."""
+
+    def patch_range(self, start: int, stop: int) -> slice:
+        """The patch rows of the tokens [start, stop)."""
+
+
 @dataclass(frozen=True)
 class Excerpt:
-    """The tokens [start, stop) of an episode.
+    """The tokens [start, stop) of an episode or document.
 
     Attributes:
       head: fields of its first timestep where that has texts that the episode's token stream has
@@ -41,7 +54,7 @@ class Excerpt:
       lead: how many tokens these texts are.
     """
 
-    tokens: EpisodeTokens
+    tokens: TokenStream
     start: int
     stop: int
     head: Mapping[str, npt.NDArray[Any]] | None = None
@@ -54,14 +67,13 @@ class Excerpt:
     def length(self) -> int:
         return self.stop - self.start + self.lead
 
-    def pieces(self) -> Iterator[tuple[Mapping[str, npt.NDArray[Any]], slice]]:
-        """What it is put together from: fields, and which of their tokens."""
+    def pieces(self) -> Iterator[Mapping[str, npt.NDArray[Any]]]:
+        """The fields of its tokens, in the parts that it is put together from."""
         start = self.start
         if self.head is not None:
-            whole = len(self.head["tokens"])
-            yield self.head, slice(0, whole)
-            start += whole - self.lead
-        yield self.tokens.fields, self.tokens.token_range(start, self.stop)
+            yield self.head
+            start += len(self.head["tokens"]) - self.lead
+        yield self.tokens.cut(start, self.stop)
 
     @cached_property
     def images(self) -> int:
@@ -75,20 +87,27 @@ class PlannedSequence:
     """A sequence that has been drawn but not cut yet.
 
     Attributes:
-      window: of its own episode.
-      prompt: of the donor, or None.
+      parts: the excerpts that it is made of: a prompt, if any, and a window; or pairs, or packed
+        documents.
       pass_number: which pass drew it.
       texts: the fields of `TEXT_FIELDS`.
+      window_start: token offset of the window in its episode, document or group of pairs; -1 where
+        there is none.
+      prompt_start: token offset of the first part in its donor, if that is a prompt; else -1.
+      is_packed: whether `segment` numbers the parts.
     """
 
-    window: Excerpt
-    prompt: Excerpt | None
+    parts: tuple[Excerpt, ...]
     pass_number: int
     texts: Mapping[str, str]
+    window_start: int
+    prompt_start: int = -1
+    is_packed: bool = False
 
     @property
-    def parts(self) -> tuple[Excerpt, ...]:
-        return (self.prompt, self.window) if self.prompt else (self.window,)
+    def prompt_length(self) -> int:
+        """Leading tokens that are prompt."""
+        return self.parts[0].length if self.prompt_start >= 0 else 0
 
     @property
     def length(self) -> int:
@@ -104,7 +123,7 @@ def size_in_bytes(sequence: PlannedSequence, length: int) -> int:
 def assemble(
     sequences: Sequence[PlannedSequence], length: int, vocabulary: Vocabulary, prompt_loss: bool
 ) -> TokenSequences:
-    """Cuts the sequences from their episodes.
+    """Cuts the sequences from their episodes or documents.
 
     Args:
       sequences: n of them.
@@ -118,17 +137,17 @@ def assemble(
     fields = {name: np.empty((count, length), dtype) for name, dtype in dtypes.items()}
     for row, sequence in enumerate(sequences):
         start = 0
-        for source, where in (piece for part in sequence.parts for piece in part.pieces()):
-            stop = start + where.stop - where.start
+        for source in (piece for part in sequence.parts for piece in part.pieces()):
+            stop = start + len(source["tokens"])
             for name, array in source.items():
-                fields[name][row, start:stop] = array[where]
+                fields[name][row, start:stop] = array
             start = stop
-        fields["segment"][row, :start] = 0
+        fields["segment"][row, :start] = _segments(sequence)
         if start < length:
             for name, blank in _BLANK.items():
                 fields[name][row, start:] = blank
-        if sequence.prompt and not prompt_loss:
-            fields["loss_mask"][row, : sequence.prompt.length] = 0
+        if not prompt_loss:
+            fields["loss_mask"][row, : sequence.prompt_length] = 0
     images = [sum(part.images for part in sequence.parts) for sequence in sequences]
     shown = [part for sequence in sequences for part in sequence.parts if part.images]
     patches = {
@@ -144,12 +163,20 @@ def assemble(
     )
 
 
+def _segments(sequence: PlannedSequence) -> npt.NDArray[np.int16] | int:
+    """The number of the packed document that each token belongs to; 0 where nothing is packed."""
+    if not sequence.is_packed:
+        return 0
+    lengths = [part.length for part in sequence.parts]
+    return np.repeat(np.arange(len(lengths), dtype=np.int16), lengths)
+
+
 def _scalars(sequences: Sequence[PlannedSequence]) -> dict[str, npt.NDArray[Any]]:
     columns = {
         "length": [sequence.length for sequence in sequences],
-        "prompt_length": [s.prompt.length if s.prompt else 0 for s in sequences],
-        "window_start": [sequence.window.start for sequence in sequences],
-        "prompt_start": [s.prompt.start if s.prompt else -1 for s in sequences],
+        "prompt_length": [sequence.prompt_length for sequence in sequences],
+        "window_start": [sequence.window_start for sequence in sequences],
+        "prompt_start": [sequence.prompt_start for sequence in sequences],
         "pass": [sequence.pass_number for sequence in sequences],
     }
     return {name: np.array(columns[name], dtype) for name, dtype in SCALAR_FIELDS.items()}

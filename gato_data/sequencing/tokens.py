@@ -68,9 +68,10 @@ class EpisodeTokens:
         before = self._images_before
         return slice(int(before[start - self.offset]), int(before[stop - self.offset]))
 
-    def token_range(self, start: int, stop: int) -> slice:
-        """Where the episode's tokens [start, stop) lie in `fields`."""
-        return slice(start - self.offset, stop - self.offset)
+    def cut(self, start: int, stop: int) -> dict[str, npt.NDArray[Any]]:
+        """The fields of the episode's tokens [start, stop)."""
+        where = slice(start - self.offset, stop - self.offset)
+        return {name: array[where] for name, array in self.fields.items()}
 
 
 class TokenisedEpisode:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
 from gato_data.errors import UsageError
 
@@ -52,6 +53,14 @@ def _filesystem(path: str) -> tuple[Any, str]:
             f"{path}: this kind of address cannot be opened here: {error}. gs:// needs "
             "pip install 'gato-data[gcp]'."
         ) from None
+
+
+def local_path(path: str) -> str | None:
+    """Where a file lies on this machine, of a file:// address, too; None if it lies elsewhere."""
+    if not is_remote(path):
+        return path
+    filesystem, inner = _filesystem(path)
+    return str(inner) if isinstance(filesystem, LocalFileSystem) else None
 
 
 def exists(path: str) -> bool:

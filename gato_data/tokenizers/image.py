@@ -5,11 +5,13 @@ built data set, `fit`, `patchify` and `patch_intervals` to its build.
 """
 
 from fractions import Fraction
+from math import prod
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from gato_data.tokenizers import resampling
 from gato_data.vocabulary import PATCH_SIDE
 
 Pixels = npt.NDArray[np.uint8]
@@ -141,7 +143,11 @@ def normalise(patches: Pixels) -> npt.NDArray[np.float32]:
 
 
 def fitted_size(
-    height: int, width: int, size: tuple[int, int] | None = None, policy: str = "error"
+    height: int,
+    width: int,
+    size: tuple[int, int] | None = None,
+    policy: str = "error",
+    keep_aspect: bool = False,
 ) -> tuple[int, int]:
     """Height and width that `fit` gives to frames of a height and width.
 
@@ -150,6 +156,9 @@ def fitted_size(
     """
     if policy not in POLICIES:
         raise ValueError(f"image_fit is {policy!r}: it must be one of {', '.join(POLICIES)}.")
+    if keep_aspect and size is not None:
+        _expect_fit(height, width, size, policy)
+        return size
     sides = size if size is not None else (height, width)
     if min(sides) < 1:
         raise ValueError(f"an image of {sides[0]} x {sides[1]} (height x width) has no pixels.")
@@ -172,7 +181,50 @@ def fitted_size(
     return sides[0] + -sides[0] % PATCH_SIDE, sides[1] + -sides[1] % PATCH_SIDE
 
 
-def fit(frames: Pixels, size: tuple[int, int] | None = None, policy: str = "error") -> Pixels:
+def _expect_fit(height: int, width: int, size: tuple[int, int], policy: str) -> None:
+    """Holds what an image must be to be brought to a size by a policy that keeps the aspect."""
+    if min(height, width) < 1:
+        raise ValueError(f"an image of {height} x {width} (height x width) has no pixels.")
+    if min(size) < PATCH_SIDE or size[0] % PATCH_SIDE or size[1] % PATCH_SIDE:
+        raise ValueError(
+            f"image_size is {size[0]} x {size[1]} (height x width): both must be multiples of "
+            f"{PATCH_SIDE}, so that images can be cut into patches."
+        )
+    if policy == "error" and (height, width) != tuple(size):
+        raise ValueError(
+            f"an image of {height} x {width} (height x width) has not the image_size "
+            f"{size[0]} x {size[1]}: set image_fit to pad, center_crop or resize_up."
+        )
+
+
+def scaled_size(height: int, width: int, size: tuple[int, int], policy: str) -> tuple[int, int]:
+    """Height and width of an image when it is scaled, before it is padded or cropped to `size`.
+
+    With pad the largest that fits inside `size` with its aspect kept, with center_crop the smallest
+    that covers it, with resize_up `size` itself. One side is that of `size`; the other is rounded
+    to nearest, exactly, halves to the even number, and is 1 at least. So the aspect is off by half
+    a pixel of that side at most, and the image still fits inside, or covers.
+
+    Args:
+      height, width: of the image, 1 at least.
+      size: height and width that it is to get.
+      policy: pad, center_crop or resize_up.
+    """
+    if policy == "resize_up":
+        return size
+    # Compares size[0] / height with size[1] / width, by which the two sides would be scaled.
+    height_is_bound = (size[0] * width < size[1] * height) == (policy == "pad")
+    if height_is_bound:
+        return size[0], max(1, round(Fraction(width * size[0], height)))
+    return max(1, round(Fraction(height * size[1], width))), size[1]
+
+
+def fit(
+    frames: Pixels,
+    size: tuple[int, int] | None = None,
+    policy: str = "error",
+    keep_aspect: bool = False,
+) -> Pixels:
     """Frames as RGB with sides that are multiples of 16.
 
     Args:
@@ -182,6 +234,12 @@ def fit(frames: Pixels, size: tuple[int, int] | None = None, policy: str = "erro
       policy: what happens to sides that are then no multiple of 16. error: refused; resize_up:
         resized to the next multiple; pad: black pixels at the bottom and the right;
         center_crop: the middle of the next lower multiple.
+      keep_aspect: with a `size`, which must consist of multiples of 16 then, the policy says how
+        frames get exactly that size. error: they must have it; pad: scaled to fit inside, then
+        black pixels at the bottom and the right; center_crop: scaled to cover it, then the middle
+        (of an odd number of rows or columns that are cut, one less at the top or left);
+        resize_up: stretched, the one policy that does not keep the aspect. The sides when
+        scaled are those of `scaled_size`. Without a `size` nothing changes.
 
     Returns:
       uint8 [T, h, w, 3], or [h, w, 3] for one frame; it may share the memory of `frames`.
@@ -191,7 +249,9 @@ def fit(frames: Pixels, size: tuple[int, int] | None = None, policy: str = "erro
       TypeError: the frames are not uint8.
     """
     frames = _to_rgb(frames)
-    height, width = fitted_size(frames.shape[-3], frames.shape[-2], size, policy)
+    height, width = fitted_size(frames.shape[-3], frames.shape[-2], size, policy, keep_aspect)
+    if size is not None and keep_aspect:
+        return _fit_to(frames, size, policy)
     if size is not None:
         frames = _resize(frames, *size)
     if policy == "resize_up":
@@ -199,6 +259,30 @@ def fit(frames: Pixels, size: tuple[int, int] | None = None, policy: str = "erro
     if policy == "pad":
         return _pad(frames, height, width)
     return _crop(frames, height, width)
+
+
+def _fit_to(frames: Pixels, size: tuple[int, int], policy: str) -> Pixels:
+    if frames.shape[-3:-1] == tuple(size):
+        return frames
+    scaled = scaled_size(frames.shape[-3], frames.shape[-2], size, policy)
+    if policy == "center_crop":
+        return _cover(frames, scaled, size)
+    return _pad(_resize(frames, *scaled), *size)
+
+
+# How many times larger than the part that is kept an image may become on the way.
+_MOST_CUT_OFF = 64
+
+
+def _cover(frames: Pixels, scaled: tuple[int, int], size: tuple[int, int]) -> Pixels:
+    """Resizes to `scaled`, and cuts the middle of `size` out of that."""
+    if prod(scaled) <= _MOST_CUT_OFF * prod(size):
+        return _crop(_resize(frames, *scaled), *size)
+    middles = [
+        range((whole - kept) // 2, (whole - kept) // 2 + kept)
+        for whole, kept in zip(scaled, size, strict=True)
+    ]
+    return resampling.resized_part(frames, scaled, *middles)
 
 
 def _to_rgb(frames: Pixels) -> Pixels:

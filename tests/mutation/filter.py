@@ -4,8 +4,8 @@ from tests.mutation.mutant import Mutant
 
 RETURNS = "gato_data/expert_return.py"
 SELECTION = "gato_data/building/selection.py"
-INDEX = "gato_data/building/index.py"
-PLAN = "gato_data/building/plan.py"
+INDEX = "gato_data/building/episode_facts.py"
+PLAN = "gato_data/building/episode_plan.py"
 CONFIG = "gato_data/config_types.py"
 
 MUTANTS = (

@@ -5,6 +5,7 @@ from tests.mutation.mutant import Mutant
 PROMPTS = "gato_data/sequencing/prompts.py"
 WINDOWS = "gato_data/sequencing/windows.py"
 ASSEMBLY = "gato_data/sequencing/assembly.py"
+EPISODES = "gato_data/building/episode_sequences.py"
 UNITS = "gato_data/building/units.py"
 CONFIG = "gato_data/config_types.py"
 GROUP = "groups[tasks[row], agents[row], selection.splits[row]].append(row)"
@@ -108,16 +109,16 @@ MUTANTS = (
     Mutant(
         "prompt-after-the-window",
         "prompt-loss",
-        ASSEMBLY,
-        "return (self.prompt, self.window) if self.prompt",
-        "return (self.window, self.prompt) if self.prompt",
+        EPISODES,
+        "parts=(*((prompt,) if prompt else ()), _excerpt(episode, window, tokens)),",
+        "parts=(_excerpt(episode, window, tokens), *((prompt,) if prompt else ())),",
     ),
     Mutant(
         "no-loss-on-prompts",
         "prompt-loss",
         ASSEMBLY,
-        "if sequence.prompt and not prompt_loss:",
-        "if sequence.prompt:",
+        "if not prompt_loss:",
+        "if True:",
     ),
     Mutant(
         "no-loss-on-prompts-by-default",
@@ -165,7 +166,7 @@ MUTANTS = (
     Mutant(
         "window-lends-to-itself",
         "prompt-donor",
-        "gato_data/building/unit.py",
+        EPISODES,
         "_Lender(context, donor)",
         "_Lender(context, donor and row)",
     ),

@@ -35,8 +35,8 @@ MUTANTS = (
         "two-windows-in-one-sequence",
         "one-episode",
         ASSEMBLY,
-        'fields["segment"][row, :start] = 0',
-        'fields["segment"][row, :start] = row',
+        "    if not sequence.is_packed:\n        return 0\n",
+        "    if not sequence.is_packed:\n        return 1\n",
     ),
     # Windows.
     Mutant(

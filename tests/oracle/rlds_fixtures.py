@@ -40,20 +40,34 @@ def write_rlds(
     Returns:
       `directory`, as `tfds.builder_from_directory` takes it.
     """
+    import tensorflow_datasets as tfds
+
+    steps = tfds.features.Dataset(tfds.features.FeaturesDict(features["steps"]))
+    return write_tfds(directory, features | {"steps": steps}, episodes, shards, name, split)
+
+
+def write_tfds(
+    directory: str | os.PathLike[str],
+    features: dict[str, Any],
+    records: list[dict[str, Any]],
+    shards: int = 1,
+    name: str = "toy",
+    split: str = "train",
+) -> str:
+    """Writes records of any features as a TFDS directory; arguments as of `write_rlds`."""
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
     directory = str(directory)
     os.makedirs(directory, exist_ok=True)
-    steps = tfds.features.Dataset(tfds.features.FeaturesDict(features["steps"]))
-    declared = tfds.features.FeaturesDict(features | {"steps": steps})
-    bounds = [len(episodes) * shard // shards for shard in range(shards + 1)]
+    declared = tfds.features.FeaturesDict(features)
+    bounds = [len(records) * shard // shards for shard in range(shards + 1)]
     size = 0
     for shard in range(shards):
         path = os.path.join(directory, f"{name}-{split}.tfrecord-{shard:05d}-of-{shards:05d}")
         with tf.io.TFRecordWriter(path) as writer:
-            for episode in episodes[bounds[shard] : bounds[shard + 1]]:
-                data = declared.serialize_example(episode)
+            for record in records[bounds[shard] : bounds[shard + 1]]:
+                data = declared.serialize_example(record)
                 writer.write(data)
                 size += len(data)
     template = tfds.core.ShardedFileTemplate(

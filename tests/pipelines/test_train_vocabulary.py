@@ -13,16 +13,15 @@ from hypothesis import strategies as st
 
 from gato_data.errors import UsageError
 from gato_data.tokenizers.text import TextTokenizer
-from pipelines.corpora import find_sources
+from pipelines.cli import main
+from pipelines.sentence_sample import SentenceSample
 from pipelines.train_vocabulary import (
     MAX_TEXT_BYTES,
-    SentenceSample,
     describe,
-    main,
     possible_sizes,
     train_vocabulary,
 )
-from tests.pipelines.test_corpora import EPISODE, episode, write_dataset
+from tests.pipelines.test_corpora import EPISODE, episode, sentences, write_dataset
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT / "../shared/data"
@@ -65,8 +64,7 @@ def sample(sentences, max_bytes):
 
 
 def possible(path):
-    (source,) = find_sources([str(path)])
-    return possible_sizes(sample(source.sentences(), 1 << 30).chosen())
+    return possible_sizes(sample(sentences(path), 1 << 30).chosen())
 
 
 # The model.
@@ -339,10 +337,10 @@ def test_the_command_trains_quietly(corpus, tmp_path):
 
 
 def test_the_command_fails_with_one_paragraph(corpus, tmp_path, capfd):
-    assert main([str(corpus), "--output", str(tmp_path / "no.model"), "--size", "32000"]) == 2
+    assert main(["vocab", str(corpus), "--output", str(tmp_path / "no.model"), "--size", "32000"]) == 2
     printed = capfd.readouterr()
     assert printed.out == ""
-    assert printed.err.startswith("error: The corpora are too small for a vocabulary of 32000")
+    assert printed.err.startswith("gato-data: The corpora are too small for a vocabulary of 32000")
     assert printed.err.count("\n") == 1
 
 
@@ -350,5 +348,5 @@ def test_the_command_tells_damage_from_wrong_usage(tmp_path, capfd):
     dataset = write_dataset(tmp_path / "d", EPISODE, [episode(["one"])])
     (path,) = dataset.glob("*.tfrecord*")
     path.write_bytes(path.read_bytes()[:-3])
-    assert main([str(dataset), "--output", str(tmp_path / "no.model")]) == 1
+    assert main(["vocab", str(dataset), "--output", str(tmp_path / "no.model")]) == 1
     assert "file ends within the record" in capfd.readouterr().err

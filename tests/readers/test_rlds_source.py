@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gato_data.errors import GatoDataError
-from gato_data.readers import rlds_source
+from gato_data.readers import neighbours
 from gato_data.readers.rlds_source import RldsSource
 from gato_data.storage import files
 from tests.oracle import rlds_fixtures
@@ -63,8 +63,8 @@ def test_neighbours_of_one_file_are_read_together(
         return Path(path).read_bytes()[offset : offset + length]
 
     monkeypatch.setattr(files, "read_range", read_range)
-    monkeypatch.setattr(rlds_source, "_READ_GAP", gap)
-    monkeypatch.setattr(rlds_source, "_READ_SIZE", size)
+    monkeypatch.setattr(neighbours, "_READ_GAP", gap)
+    monkeypatch.setattr(neighbours, "_READ_SIZE", size)
     assert [content for _, content in source.read(rows_of(source))] == contents(source)
     assert len(calls) == reads
 

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gato_data.sequencing.assembly import Excerpt, PlannedSequence
 from gato_data.sequencing.columns import Counts, Ragged
 from gato_data.sequencing.episode import Column, Episode, Field, StepLayout
+from gato_data.sequencing.sequences import TEXT_FIELDS
 from gato_data.sequencing.tokens import EpisodeTokens
 from gato_data.storage.example import BytesColumn
 from gato_data.tokenizers.text import TextTokenizer
@@ -162,3 +164,16 @@ def assert_same(found: EpisodeTokens, expected: Slow) -> None:
         assert found.fields[name].tolist() == expected[name], name
     for name in PATCH_FIELDS:
         assert found.patch_fields[name].tolist() == expected[name], name
+
+
+def planned_window(
+    window: Excerpt, prompt: Excerpt | None = None, pass_number: int = 0, **texts: str
+) -> PlannedSequence:
+    """The sequence of a window with a prompt before it, as an episode gives it."""
+    return PlannedSequence(
+        (*((prompt,) if prompt else ()), window),
+        pass_number,
+        dict.fromkeys(TEXT_FIELDS, "") | texts,
+        window_start=window.start,
+        prompt_start=prompt.start if prompt else -1,
+    )

@@ -7,10 +7,10 @@ import pytest
 
 from gato_data.sequencing.assembly import Excerpt, PlannedSequence, assemble, size_in_bytes
 from gato_data.sequencing.episode import Column, Episode
-from gato_data.sequencing.sequences import TEXT_FIELDS, TokenSequences
+from gato_data.sequencing.sequences import TokenSequences
 from gato_data.sequencing.tokens import EpisodeTokens, TokenisedEpisode
 from gato_data.vocabulary import Modality, Vocabulary
-from tests.sequencing.examples import ArrayFrames, discrete, key, layout
+from tests.sequencing.examples import ArrayFrames, discrete, key, layout, planned_window
 
 # A step is: image patch, discrete value, separator, action.
 ORDER = layout(
@@ -24,12 +24,6 @@ def episode(start: int, steps: int, offset: int = 0) -> TokenisedEpisode:
     pixels = values.astype(np.uint8).repeat(16 * 16 * 3).reshape(steps, 16, 16, 3)
     columns: dict[str, Column] = {"eye": ArrayFrames(pixels), "see": values, "act": values + 100}
     return TokenisedEpisode(Episode(steps, columns), ORDER, Vocabulary(offset), None)
-
-
-def planned(
-    window: Excerpt, prompt: Excerpt | None = None, pass_number: int = 0, **texts: str
-) -> PlannedSequence:
-    return PlannedSequence(window, prompt, pass_number, dict.fromkeys(TEXT_FIELDS, "") | texts)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +44,7 @@ def prompted(own: EpisodeTokens, lent: EpisodeTokens) -> PlannedSequence:
     """Five tokens from within step 6 of the donor, six from within step 1."""
     prompt = Excerpt(lent, 4 * 6 + 2, 4 * 7 + 3)
     texts = {"sequence_id": "s", "episode_id": "e", "prompt_episode_id": "d", "task": "t"}
-    return planned(Excerpt(own, 4 * 1 + 1, 4 * 2 + 3), prompt, 3, **texts)
+    return planned_window(Excerpt(own, 4 * 1 + 1, 4 * 2 + 3), prompt, 3, **texts)
 
 
 @pytest.mark.fidelity("padding", "timestep-index", "one-episode")
@@ -106,7 +100,7 @@ def test_without_prompt_loss_only_the_window_counts(
 
 
 def test_sequences_without_prompt(own: EpisodeTokens) -> None:
-    record = assemble([planned(Excerpt(own, 0, 20))], 20, Vocabulary(), True).record(0)
+    record = assemble([planned_window(Excerpt(own, 0, 20))], 20, Vocabulary(), True).record(0)
     assert record["prompt_length"] == 0
     assert record["prompt_start"] == -1
     assert record["window_start"] == 0
@@ -121,8 +115,8 @@ def test_each_sequence_has_its_own_patches(own: EpisodeTokens, lent: EpisodeToke
     """Also one that has none, which is cut between two images."""
     sequences = [
         prompted(own, lent),
-        planned(Excerpt(own, 1, 4)),
-        planned(Excerpt(own, 4, 13)),
+        planned_window(Excerpt(own, 1, 4)),
+        planned_window(Excerpt(own, 4, 13)),
     ]
     batch = assemble(sequences, 14, Vocabulary(), True)
     assert len(batch) == 3
@@ -137,7 +131,7 @@ def test_each_sequence_has_its_own_patches(own: EpisodeTokens, lent: EpisodeToke
 
 def test_large_vocabularies_have_wide_tokens() -> None:
     tokens = episode(0, 1, offset=70_000).tokens()
-    batch = assemble([planned(Excerpt(tokens, 0, 4))], 5, Vocabulary(70_000), True)
+    batch = assemble([planned_window(Excerpt(tokens, 0, 4))], 5, Vocabulary(70_000), True)
     assert batch.fields["tokens"].dtype == np.uint32
     assert batch.fields["tokens"][0].tolist() == [IMAGE, 70_000, SEPARATOR, 70_100, PADDING]
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gato_data.sequencing.assembly import Excerpt, PlannedSequence, assemble
-from gato_data.sequencing.sequences import TEXT_FIELDS
+from gato_data.sequencing.assembly import Excerpt, assemble
 from gato_data.sequencing.tokens import TokenisedEpisode
 from gato_data.tokenizers.text import TextTokenizer
 from gato_data.vocabulary import Modality, Vocabulary
+from tests.sequencing.examples import planned_window
 from tests.sequencing.test_tokens import Made, episodes
 
 # By modality: ids from, to (exclusive). Discrete ids start at the offset.
@@ -47,9 +47,7 @@ def test_masks_and_positions_agree_with_modality(
     window, prompt = (
         excerpt(data, TokenisedEpisode(*made, vocabulary, text)) for made in (own, lent)
     )
-    planned = PlannedSequence(
-        window, prompt if prompted else None, 0, dict.fromkeys(TEXT_FIELDS, "")
-    )
+    planned = planned_window(window, prompt if prompted else None)
     length = planned.length + data.draw(st.integers(0, 5))
     batch = assemble([planned], length, vocabulary, prompt_loss=True)
     field = {name: values[0] for name, values in batch.fields.items()}

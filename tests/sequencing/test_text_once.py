@@ -8,9 +8,8 @@ import numpy.typing as npt
 import pytest
 
 from gato_data.errors import ContentError
-from gato_data.sequencing.assembly import Excerpt, PlannedSequence, assemble
+from gato_data.sequencing.assembly import Excerpt, assemble
 from gato_data.sequencing.episode import Column, Episode, StepLayout
-from gato_data.sequencing.sequences import TEXT_FIELDS
 from gato_data.sequencing.tokens import EpisodeTokens, TokenisedEpisode
 from gato_data.tokenizers.text import TextTokenizer
 from gato_data.vocabulary import Modality, Vocabulary
@@ -23,6 +22,7 @@ from tests.sequencing.examples import (
     discrete,
     key,
     layout,
+    planned_window,
     slow_tokens,
     texts,
 )
@@ -181,7 +181,7 @@ def test_a_sequence_of_prompt_and_window(text: TextTokenizer) -> None:
     starts = tokenised.steps.starts.tolist()
     prompt = excerpt(tokenised, tokens, 3, starts[4])
     window = excerpt(tokenised, tokens, 1, starts[3] + 3)
-    planned = PlannedSequence(window, prompt, 0, dict.fromkeys(TEXT_FIELDS, ""))
+    planned = planned_window(window, prompt)
     lent, own = expected(text, 3, prompt.length), expected(text, 1, window.length)
     assert (len(lent["tokens"]), len(own["tokens"])) == (prompt.length, window.length)
     assert prompt.length == len(step_of(slow_tokens(episode(), EVERY, text), 3)["tokens"])

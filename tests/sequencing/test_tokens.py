@@ -498,7 +498,7 @@ def assert_slice(part: EpisodeTokens, whole: EpisodeTokens, start: int, stop: in
     assert part.offset == first
     assert len(part.fields["tokens"]) == last - first
     for name in TOKEN_FIELDS:
-        values = part.fields[name][part.token_range(start, stop)]
+        values = part.cut(start, stop)[name]
         assert values.tolist() == whole.fields[name][start:stop].tolist(), name
     images = np.cumsum([0, *(whole.fields["modality"] == Modality.IMAGE)])
     for name in PATCH_FIELDS:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gato_data.building.layout import resolve_layout
-from gato_data.config import config_from_json
+from gato_data.config import DatasetConfig, config_from_json
 from gato_data.errors import UsageError
 from gato_data.readers.opening import MINARI
 from gato_data.report.describing.actions import keep_one, range_settings, scaled_actions
@@ -232,7 +232,9 @@ def _problems(found: Proposal) -> tuple[str, ...]:
         )
     try:
         config = config_from_json(found.to_json(), "this config")
-        resolve_layout(config.datasets[0], config.sequence, found.facts.leaves)
+        [dataset] = config.datasets
+        assert isinstance(dataset, DatasetConfig)
+        resolve_layout(dataset, config.sequence, found.facts.leaves)
     except UsageError as error:
         return tuple(str(error).splitlines())
     return ()

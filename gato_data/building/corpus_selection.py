@@ -1,0 +1,61 @@
+"""Which records of a corpus are kept, in which split: all that can be used, but for a pilot."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from gato_data.building.corpus_context import CorpusContext
+from gato_data.building.selection import (
+    KEPT,
+    TRAIN,
+    UNUSABLE,
+    VALIDATION,
+    Selection,
+    limit,
+)
+from gato_data.errors import UsageError
+from gato_data.expert_return import task_returns
+from gato_data.sequencing import draws
+
+
+def select_records(context: CorpusContext, index: pa.Table) -> Selection:
+    """Applies the limit and the split; corpora have no returns to filter by.
+
+    Raises:
+      UsageError: an id stands twice, or no record can be used.
+    """
+    dataset, seed = context.dataset, context.job.config.seed
+    ids = index["episode_id"].to_pylist()
+    reasons = [KEPT if fault is None else UNUSABLE for fault in index["fault"].to_pylist()]
+    usable = [row for row, reason in enumerate(reasons) if reason == KEPT]
+    if not usable:
+        raise UsageError(f"{context.where}: {context.source.directory} holds no usable record.")
+    _check_ids(context, index, ids, usable)
+    limit(reasons, ids, context.job, dataset.name)
+    held_out = dataset.validation
+    splits = [
+        VALIDATION if draws.uniform(seed, "split", dataset.name, name) < held_out else TRAIN
+        for name in ids
+    ]
+    # No returns, and no rule: every record is kept.
+    nothing = task_returns(np.full(len(usable), np.nan), None)
+    return Selection(dataset.name, index, reasons, splits, {"": nothing}, ())
+
+
+def _check_ids(
+    context: CorpusContext, index: pa.Table, ids: Sequence[str], usable: Sequence[int]
+) -> None:
+    counts = Counter(ids[row] for row in usable)
+    repeated = [name for name, count in counts.items() if count > 1]
+    if not repeated:
+        return
+    files, records = index["file"].to_pylist(), index["record"].to_pylist()
+    rows = [row for row in usable if ids[row] == repeated[0]][:2]
+    places = " and ".join(f"{files[row]} record {records[row]}" for row in rows)
+    raise UsageError(
+        f"{context.where}: {len(repeated)} ids stand more than once, such as '{repeated[0]}' in "
+        f"{places}. Give `fields: {{id: …}}` a field that names each record once, or remove it to "
+        "use file name and record number."
+    )
