@@ -60,6 +60,7 @@ catalogue: $(VENV)/.ready  ## Writes the table of docs/catalogue.md anew.
 
 bench: $(VENV)/.ready  ## Measures speed; prints rates and ratios of one run.
 	$(BIN)/python -m benchmarks.build_speed
+	$(BIN)/python -m benchmarks.corpus_speed
 
 clean:  ## Removes the virtual environment and the demo.
 	rm -rf $(VENV) $(DEMO) build *.egg-info

@@ -305,7 +305,8 @@ def _value(record: Mapping[str, Any], role: str) -> Any:
     """What a record has for a role under the first name that it goes by, or None."""
     # Most records have few of the names, so that the look at the first part of the path pays.
     paths = (path for path in _ASKED.roles[role] if path.partition("/")[0] in record)
-    return next(filter(None, (lookup(record, path) for path in paths)), None)
+    found = (lookup(record, path) for path in paths)
+    return next((value for value in found if value is not None), None)
 
 
 def whole_texts(dataset: PairsConfig, pair: Mapping[str, Any]) -> list[str]:

@@ -1,6 +1,7 @@
 """configs/gato_table1.yaml holds the paper's Table 1, and names data that can be had."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +9,15 @@ import pytest
 
 from gato_data.building.assumed import assume
 from gato_data.building.mixture import portions
-from gato_data.config import Config, DatasetConfig, load_config
+from gato_data.config import Config, DatasetConfig, PromptConfig, load_config
 from pipelines.cli import main
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/mixtures.md").read_text()
 PATH = ROOT / "configs/gato_table1.yaml"
-# Table 1: sample weight in percent, episodes, tokens; and what follows from them: sequences in a
-# batch of 512, and tokens drawn in a million steps over tokens there are.
+# Table 1: sample weight in percent, episodes, tokens; and what follows from them by hand: sequences
+# in a batch of 512, and tokens drawn in a million steps over tokens there are, the weight read as a
+# percentage (of 99.93 that there are, so that the config's shares are by 0.07 % larger).
 CONTROL: dict[str, tuple[float, float, float, float, float]] = {
     "dm_lab": (9.35, 16.4e6, 194e9, 47.9, 0.25),
     "ale_atari": (9.5, 63.4e3, 1.26e9, 48.7, 39.5),
@@ -87,10 +89,9 @@ def test_the_table_says_how_often_each_data_set_is_seen(config: Config) -> None:
     sequences = {plan.dataset: plan.train_sequences for plan in assume(config)}
     found = portions(config, sequences)
     for name, (_, episodes, tokens, per_batch, epochs) in CONTROL.items():
-        # Two digits are printed, and 0.02 is one of them.
         assert 512 * found[name].share == pytest.approx(per_batch, abs=0.05)
-        tolerance = 0.005 if epochs < 1 else 0.05
-        assert found[name].drawn * 1024 / tokens == pytest.approx(epochs, abs=tolerance)
+        seen = found[name].drawn * 1024 / tokens * 0.9993
+        assert seen == pytest.approx(epochs, abs=0.005 if epochs < 1 else 0.05)
         # A pass is more sequences than the tokens fill: by half a prompt in a quarter of them, and
         # by the window or so that an episode has more. So its sequences are repeated less often.
         windows = tokens / episodes / 896 + 1.03
@@ -102,18 +103,14 @@ def test_the_table_says_how_often_each_data_set_is_seen(config: Config) -> None:
 
 def test_without_prompts_and_edges_it_says_what_the_paper_implies(config: Config) -> None:
     """39.5 passes over ALE Atari, for one."""
-    plain = Config(
-        datasets=config.datasets,
-        mixture=config.mixture,
-        prompt=config.prompt.__class__(probability=0.0),
-    )
+    plain = replace(config, prompt=PromptConfig(probability=0.0))
     found = portions(plain, {plan.dataset: plan.train_sequences for plan in assume(plain)})
     for name, (_, episodes, tokens, _, epochs) in CONTROL.items():
         repeats = found[name].repeats
         assert repeats is not None
-        without_edges = repeats * (tokens / episodes / 1024 + 1) / (tokens / episodes / 1024)
-        tolerance = 0.005 if epochs < 1 else 0.05
-        assert without_edges == pytest.approx(epochs, abs=tolerance)
+        fit = tokens / episodes / 1024
+        without_edges = repeats * (fit + 1) / fit * 0.9993
+        assert without_edges == pytest.approx(epochs, abs=0.005 if epochs < 1 else 0.05)
 
 
 def test_the_four_tasks_that_the_paper_held_out(config: Config) -> None:
@@ -129,7 +126,7 @@ def test_the_four_tasks_that_the_paper_held_out(config: Config) -> None:
 def test_names_of_tfds_exist(config: Config) -> None:
     tfds = pytest.importorskip("tensorflow_datasets")
     named = [dataset.tfds for dataset in config.datasets if dataset.tfds]
-    assert len(named) == 13
+    assert len(named) == 12
     for name in named:
         builder, _, wanted = name.partition("/")
         configs = [one.name for one in tfds.builder_cls(builder).BUILDER_CONFIGS]
@@ -152,7 +149,8 @@ def test_fields_of_tfds_exist(config: Config, tmp_path: Path) -> None:
         features = tfds.builder(dataset.tfds, data_dir=tmp_path).info.features
         for path in dataset.fields.values():
             found: Any = features
-            for part in path.split("/"):
+            # A name that has a slash itself, as image/filename, goes before a path.
+            for part in [path] if path in features else path.split("/"):
                 found = found[part]
             assert isinstance(found, tfds.features.Image | tfds.features.Text) or (
                 found.dtype == str or "string" in str(found.dtype)

@@ -133,7 +133,7 @@ def test_pairs_whose_tokens_are_told() -> None:
 
 
 def test_bytes_and_cost_by_hand() -> None:
-    """12 bytes a token with its fields, 772 more where it is a patch; text of corpora is encoded."""
+    """12 bytes a token, 772 more where it is a patch; text of corpora is encoded."""
     plan = plan_of(agent(1, 1024.0, 0.5), prompt=NO_PROMPTS)
     assert plan.output_bytes == 1024 * 12 + 512 * 772
     assert plan.cpu_seconds == pytest.approx(1024 / 5e6 + 512 / 1.5e5)
@@ -143,13 +143,17 @@ def test_bytes_and_cost_by_hand() -> None:
 
 
 def test_passes_multiply_and_a_share_is_held_out() -> None:
-    once = plan_of(replace(agent(1000, 2e6, 0.3), validation=0.25))
-    thrice = plan_of(
-        replace(agent(1000, 2e6, 0.3), validation=0.25), sequence=SequenceConfig(passes=3)
-    )
-    assert once.train_sequences == pytest.approx(0.75 * once.sequences, abs=1)
-    for name in ("sequences", "train_sequences", "tokens", "output_bytes", "cpu_seconds"):
-        assert getattr(thrice, name) == pytest.approx(3 * getattr(once, name), abs=2), name
+    for dataset in (
+        replace(agent(1000, 2e6, 0.3), validation=0.25),
+        text(1000, 2e6, validation=0.25),
+    ):
+        once = plan_of(dataset)
+        thrice = plan_of(dataset, sequence=SequenceConfig(passes=3))
+        assert once.train_sequences == pytest.approx(0.75 * once.sequences, abs=1)
+        for name in ("sequences", "train_sequences"):
+            assert getattr(thrice, name) == pytest.approx(3 * getattr(once, name), abs=2), name
+        for name in ("tokens", "output_bytes", "cpu_seconds"):
+            assert getattr(thrice, name) == pytest.approx(3 * getattr(once, name)), name
     # How much a task is of its data set, nobody says.
     tasks = plan_of(replace(agent(1000, 2e6), validation=("lift",)))
     assert tasks.train_sequences == tasks.sequences

@@ -195,20 +195,46 @@ def test_images_larger_than_a_sequence_are_refused(tmp_path: Path, text_model: P
     assert row["record"] == 5
 
 
-def test_long_texts_are_encoded_in_parts(tmp_path: Path, text_model: Path) -> None:
-    words = "go to the red ball and ▁ put it "
+@pytest.fixture(scope="module")
+def crossing_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with pieces across spaces and line ends, so that it shows where a text was cut."""
+    import sentencepiece
+
+    path = tmp_path_factory.mktemp("model") / "crossing.model"
+    with path.open("wb") as file:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter([WORDS, "a\nb", "n\nb"] * 50),
+            model_writer=file,
+            vocab_size=420,
+            model_type="bpe",
+            byte_fallback=True,
+            hard_vocab_limit=False,
+            split_by_whitespace=False,
+            normalization_rule_name="identity",
+            remove_extra_whitespaces=False,
+            add_dummy_prefix=False,
+            minloglevel=2,
+        )
+    return path
+
+
+WORDS = "go to the red ball and ▁ put it now "
+
+
+def test_long_texts_are_encoded_in_parts(tmp_path: Path, crossing_model: Path) -> None:
     texts = [
-        {"id": "spaces", "text": words * 8000},
-        {"id": "lines", "text": (words * 90 + "\n") * 60},
+        {"id": "spaces", "text": WORDS * 4000},
+        {"id": "lines", "text": (WORDS * 90 + "n\nb") * 50},
         {"id": "one word", "text": "ball" * 20_000},
-        {"id": "exactly", "text": "x" * 65_536},
-        {"id": "one more", "text": "x" * 65_537},
-        {"id": "short", "text": words},
+        {"id": "exactly", "text": WORDS * 1820 + "x" * 16},
+        {"id": "one more", "text": WORDS * 1820 + "x" * 17},
+        {"id": "short", "text": WORDS},
     ]
+    assert [len(text["text"]) for text in texts[3:5]] == [65_536, 65_537]
     written = fixtures.jsonl(tmp_path / "input", texts)
-    problems, built = judged(tmp_path, text_model, "text", written, length=4096)
+    problems, built = judged(tmp_path, crossing_model, "text", written, length=4096)
     assert problems == []
-    assert len(built) > 50
+    assert len(built) > 10
 
 
 def test_ids_of_four_bytes(tmp_path: Path, text_model: Path) -> None:

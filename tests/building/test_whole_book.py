@@ -1,5 +1,6 @@
 """A model trained on a book gives the whole book back, through a build, character by character."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from gato_data.tokenizers.text import TextTokenizer
 from pipelines import cli
 from tests.building.builds import SHARED, build, records, write_config
+from tests.oracle.rlds_fixtures import train_text_model
 
 BOOK = SHARED / "text/botchan.txt"
 
@@ -43,6 +45,41 @@ def test_the_whole_book(windows: str, tmp_path: Path) -> None:
     ids = [tokens[place] for place in range(len(tokens))]
     assert ids.pop() == text.end_of_text
     assert text.decode(ids) == original
+
+
+@pytest.mark.fidelity("document-windows", "document-end")
+def test_every_token_of_a_document_is_in_a_window(tmp_path: Path) -> None:
+    """Documents of 1 to 150 tokens under L = 64: short ones whole, long ones in full windows."""
+    train_text_model(tmp_path / "text.model")
+    text = TextTokenizer.load(str(tmp_path / "text.model"))
+    texts = {
+        f"d{n}": " ".join(["go to the red ball", "door", "box"][: 1 + n % 3] * n)
+        for n in range(1, 12)
+    }
+    lines = [json.dumps({"id": name, "text": string}) + "\n" for name, string in texts.items()]
+    (tmp_path / "texts.jsonl").write_text("".join(lines))
+    dataset = {"name": "texts", "kind": "text", "path": "texts.jsonl", "fields": {"id": "id"}}
+    config = {
+        "vocabulary": {"text_model": "text.model"},
+        "sequence": {"length": 64, "passes": 2},
+        "datasets": [dataset],
+    }
+    build(write_config(tmp_path, config), tmp_path / "out")
+    found = records(tmp_path / "out")
+    sizes = set()
+    for name, string in texts.items():
+        expected = [*text.encode(string).tolist(), text.end_of_text]
+        sizes.add(len(expected) > 64)
+        for number in range(2):
+            windows = [x for x in found if (x["episode_id"], x["pass"]) == (name, number)]
+            tokens = {}
+            for record in windows:
+                start, length = record["window_start"], record["length"]
+                assert length == min(64, len(expected))
+                assert set(record["segment"][:length]) == {0}
+                tokens |= {start + place: int(record["tokens"][place]) for place in range(length)}
+            assert [tokens[place] for place in sorted(tokens)] == expected
+    assert sizes == {True, False}
 
 
 def _documents(found: list[dict[str, object]], text: TextTokenizer) -> list[str]:

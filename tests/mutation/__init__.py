@@ -1,6 +1,6 @@
 """Known mistakes, put into a copy of the code one at a time: the tests must catch every one."""
 
-from tests.mutation import filter, images, prompts, sequences, tokens, windows
+from tests.mutation import corpora, filter, images, prompts, sequences, tokens, windows
 from tests.mutation.mutant import Mutant
 
 ALL: tuple[Mutant, ...] = (
@@ -8,6 +8,7 @@ ALL: tuple[Mutant, ...] = (
     *images.MUTANTS,
     *sequences.MUTANTS,
     *windows.MUTANTS,
+    *corpora.MUTANTS,
     *prompts.MUTANTS,
     *filter.MUTANTS,
 )

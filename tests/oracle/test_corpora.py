@@ -139,23 +139,23 @@ def _by_hash(*names: str) -> list[tuple[str, int]]:
 
 
 def test_three_documents_are_packed(model: str) -> None:
-    # By bit length b (4 tokens) comes first; then c (6d71…) before a (fd53…), 3 and 2 tokens. The
-    # best place for a is beside b, where nothing is left.
-    texts = [{"id": "a", "text": "go"}, {"id": "b", "text": "to red go"}]
-    texts.append({"id": "c", "text": "red red"})
+    # By bit length g (4 tokens) comes first, though its hash (ffaf…) is the last; then, of three
+    # tokens each, b (2d4a…) before a (fd53…).
+    texts = [{"id": "a", "text": "go to"}, {"id": "b", "text": "red red"}]
+    texts.append({"id": "g", "text": "to red go"})
     both = record(
-        [TO, RED, GO, END, GO, END],
+        [RED, RED, END, GO, TO, END],
         [1] * 6,
-        segment=np.array([0, 0, 0, 0, 1, 1], np.int16),
+        segment=np.array([0, 0, 0, 1, 1, 1], np.int16),
         sequence_id="toy/b/0/pack",
         episode_id='["b", "a"]',
         window_start=-1,
     )
     alone = record(
-        [RED, RED, END, PAD, PAD, PAD],
-        [1, 1, 1, 0, 0, 0],
-        sequence_id="toy/c/0/pack",
-        episode_id='["c"]',
+        [TO, RED, GO, END, PAD, PAD],
+        [1, 1, 1, 1, 0, 0],
+        sequence_id="toy/g/0/pack",
+        episode_id='["g"]',
         window_start=-1,
     )
     toy = corpus(model, "text", *texts, length=6, pack=True)
@@ -163,7 +163,7 @@ def test_three_documents_are_packed(model: str) -> None:
     # A document that fills a sequence is no short one.
     filling = replace(toy, length=4)
     names = {one.sequence_id: one.window_start for one in filling.sequences()}
-    assert names == {"toy/b/0/0": 0, "toy/a/0/pack": -1, "toy/c/0/pack": -1}
+    assert names == {"toy/g/0/0": 0, "toy/a/0/pack": -1, "toy/b/0/pack": -1}
 
 
 def test_windows_of_a_long_document(model: str) -> None:

@@ -66,6 +66,8 @@ def test_small_pieces_go_together() -> None:
         ("a\nb d e f", ["a", "\nb", " d", " e f"]),
         ("\nabcdef", ["\nabc", "def"]),
         ("abcd\nefg", ["abcd", "\nefg"]),
+        ("a\nb\nc\nd", ["a\nb", "\nc\nd"]),
+        ("a\nb c d", ["a", "\nb", " c d"]),
     ],
 )
 def test_long_texts_are_cut_before_white_space(text: str, parts: list[str]) -> None:
@@ -164,10 +166,35 @@ def test_images_are_fitted_with_their_aspect() -> None:
     cropped = images.pixels(halves(8, 16), (16, 16), "center_crop")
     # Scaled to 16 x 32, of which the columns 8 to 23 remain, the middle at 8.
     assert [cropped[5, x, 0] for x in (0, 5, 10, 15)] == [50, 50, 200, 200]
+    # Scaled to 32 x 16, of which the rows 8 to 23 remain.
+    stored = np.zeros((16, 8, 3), np.uint8)
+    stored[12:] = 255
+    tall = images.pixels(png(stored), (16, 16), "center_crop")
+    assert [tall[y, 0, 0] for y in (0, 14)] == [0, 0]
+    assert tall[15, 0, 0] > 0
     stretched = images.pixels(halves(8, 16), (32, 32), "resize_up")
     assert [stretched[31, x, 0] for x in (0, 12, 19, 31)] == [50, 50, 200, 200]
     as_stored = images.pixels(halves(8, 16), None, "pad")
     assert [as_stored[y, 15, 0] for y in (7, 8, 15)] == [200, 0, 0]
+
+
+def test_images_may_fill_a_sequence_but_must_have_the_size_asked_for() -> None:
+    part = documents.Part(halves(48, 64), False)
+    documents.check_images([part], {"image_size": None}, 12)
+    with pytest.raises(Refused, match="in 11 tokens"):
+        documents.check_images([part], {"image_size": None}, 11)
+    exact = {"image_size": [48, 64], "image_fit": "error"}
+    documents.check_images([part], exact, 12)
+    with pytest.raises(Refused, match="48 x 64"):
+        documents.check_images([part], exact | {"image_size": [64, 64]}, 100)
+
+
+def test_images_of_too_many_pixels_are_refused() -> None:
+    from PIL import Image
+
+    assert images.stored_size(png(Image.new("1", (8192, 8192)))) == (8192, 8192)
+    with pytest.raises(Refused, match="8193 x 8192"):
+        images.stored_size(png(Image.new("1", (8192, 8193))))
 
 
 def damaged(image: bytes) -> bytes:

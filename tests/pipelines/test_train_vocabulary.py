@@ -278,47 +278,37 @@ def test_prose_and_robot_instructions_together(tmp_path):
 # Too much text.
 
 
-def test_all_text_is_kept_while_it_fits():
-    found = sample(["b", "a", "b", "é"], 5)
-    assert found.chosen() == [("a", 1), ("b", 2), ("é", 1)]
-    assert (found.read, found.read_bytes) == (4, 5)
-
-
-def test_the_most_frequent_sentences_get_fewer_copies_first():
-    found = sample(["often"] * 100 + ["some"] * 3 + ["once"], 5 * 16 + 4 * 3 + 4)
-    assert found.chosen() == [("often", 16), ("once", 1), ("some", 3)]
-
-
-def test_a_sample_is_within_the_limit_and_close_to_it():
-    sentences = [f"sentence {i:05d}" for i in range(10_000)]
-    chosen = sample(sentences, 14 * 1_000).chosen()
-    # 10000 are halved four times: 625 are expected; five standard deviations to each side.
-    assert 625 - 125 < len(chosen) < 625 + 125
-    assert {text for text, _ in chosen} <= set(sentences)
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.lists(st.text("abé", min_size=1, max_size=4)), st.integers(8, 60), st.randoms())
-def test_a_sample_does_not_depend_on_the_order(sentences, max_bytes, draw):
-    shuffled = draw.sample(sentences, len(sentences))
-    chosen = sample(sentences, max_bytes).chosen()
-    assert chosen == sample(shuffled, max_bytes).chosen()
-    assert sum(len(text.encode()) * copies for text, copies in chosen) <= max_bytes
-    assert all(0 < copies <= sentences.count(text) for text, copies in chosen)
-
-
 def test_a_sampled_corpus_says_so(corpus, tmp_path, monkeypatch):
     monkeypatch.setattr("pipelines.train_vocabulary.MAX_TEXT_BYTES", 1 << 13)
     assert MAX_TEXT_BYTES > 1 << 13
     lines = corpus.read_text().splitlines()
     summary, model = train(tmp_path / "a.model", 300, corpus)
     assert summary.sentences == 300
-    assert 50 < summary.trained_sentences < 150
-    assert f"Trained on {summary.trained_sentences} of them, chosen by hash" in describe(
-        summary, ""
-    )
+    (pool,) = summary.pools
+    longest = max(map(len, lines))
+    assert (1 << 13) - longest < pool.sampled <= 1 << 13
+    assert summary.trained_sentences == sum(copies for _, copies in pool.chosen) < 160
+    said = describe(summary, "")
+    assert f"Trained on {summary.trained_sentences} of them, chosen by hash" in said
+    assert said.endswith("the corpora hold more than 8 KiB.")
     corpus.write_text("\n".join(reversed(lines)))
     assert train(tmp_path / "b.model", 300, corpus)[1] == model
+
+
+def test_the_seed_changes_a_sample_and_nothing_else(corpus, tmp_path):
+    def trained(name, **options):
+        output = tmp_path / name
+        train_vocabulary([str(corpus)], str(output), 290, **options)
+        return output.read_bytes()
+
+    assert trained("a", seed=1) == trained("b", seed=2)
+    first = trained("c", seed=1, sample=9_000)
+    assert first == trained("d", seed=1, sample=9_000) != trained("e", seed=2, sample=9_000)
+
+
+def test_a_sample_without_room_for_a_sentence_is_refused(corpus, tmp_path):
+    with pytest.raises(UsageError, match=r"--sample 4191: .* 4192 bytes or more"):
+        train_vocabulary([str(corpus)], str(tmp_path / "no.model"), sample=4191)
 
 
 # The command.
@@ -337,7 +327,9 @@ def test_the_command_trains_quietly(corpus, tmp_path):
 
 
 def test_the_command_fails_with_one_paragraph(corpus, tmp_path, capfd):
-    assert main(["vocab", str(corpus), "--output", str(tmp_path / "no.model"), "--size", "32000"]) == 2
+    assert (
+        main(["vocab", str(corpus), "--output", str(tmp_path / "no.model"), "--size", "32000"]) == 2
+    )
     printed = capfd.readouterr()
     assert printed.out == ""
     assert printed.err.startswith("gato-data: The corpora are too small for a vocabulary of 32000")

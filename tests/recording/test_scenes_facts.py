@@ -181,6 +181,14 @@ def test_only_what_tells_two_scenes_apart_is_asked() -> None:
     assert telling(second, other)["exists"] == ["Is there a red ball?"]
     assert telling(first, other)["count"] == ["How many balls are there?"]
     assert "colour" not in telling(first, other)
+    # In the order of the alphabet, not in that of the things.
+    full = read_scene(room("Rk Rc @@", looks="v"))
+    assert telling(other, full)["count"] == telling(full, other)["count"]
+    assert telling(full, other)["count"] == [
+        "How many balls are there?",
+        "How many doors are there?",
+        "How many keys are there?",
+    ]
 
 
 @pytest.mark.parametrize("name", LEVELS)
@@ -213,6 +221,10 @@ def test_every_level_is_rendered_whole(name: str) -> None:
     place, looks = environment.agent_pos, environment.agent_dir
     assert np.array_equal(sample.picture, grid.render(side, place, looks))
     assert np.array_equal(render(environment), sample.picture)
+
+
+def test_tall_grids_fit_as_well() -> None:
+    assert render(room("Rb", "..", "..", "@@", "..")).shape == (224, 96, 3)
 
 
 @pytest.mark.parametrize("side", sorted({SIDE // size for size in range(8, 23)}))

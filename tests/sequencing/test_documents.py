@@ -50,6 +50,7 @@ def tokens(text: TextTokenizer, *parts: Any, fitting: Fitting = AS_STORED) -> Do
     return found
 
 
+@pytest.mark.fidelity("document-end", "document-order", "corpus-positions", "corpus-loss")
 def test_a_document_by_hand(text: TextTokenizer) -> None:
     found = tokens(text, Text("go to"), Pixels(), Text(" the red ball"))
     first, second = text.encode("go to").tolist(), text.encode(" the red ball").tolist()
@@ -69,6 +70,7 @@ def test_a_document_by_hand(text: TextTokenizer) -> None:
     assert found.patch_fields["patch_columns"].tolist() == [[0, 64], [64, 128]]
 
 
+@pytest.mark.fidelity("corpus-loss")
 def test_a_text_that_is_no_target(text: TextTokenizer) -> None:
     found = tokens(text, Pixels(), Text("Q: what? A:", is_target=False), Text(" red"))
     asked, answer = len(text.encode("Q: what? A:")), len(text.encode(" red"))
@@ -76,6 +78,7 @@ def test_a_text_that_is_no_target(text: TextTokenizer) -> None:
     assert masks == [0, 0] + [0] * asked + [1] * (answer + 1)
 
 
+@pytest.mark.fidelity("document-order")
 @given(start=st.integers(0, 40), length=st.integers(0, 40))
 def test_a_cut_is_a_part_of_the_whole(text: TextTokenizer, start: int, length: int) -> None:
     found = tokens(
@@ -120,6 +123,7 @@ def test_alternatives_share_their_image(text: TextTokenizer) -> None:
     assert first is second
 
 
+@pytest.mark.fidelity("corpus-images")
 def test_images_are_brought_to_one_size(text: TextTokenizer) -> None:
     fitting = Fitting((32, 32), "pad", 1024)
     # 16 x 32 fits inside as it is; the lower half is black.

@@ -2,6 +2,7 @@
 
 import random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,6 +28,7 @@ def slow_pack(sizes: list[int], length: int, names: list[str], pass_number: int)
     return packed
 
 
+@pytest.mark.fidelity("packing")
 @given(sizes=st.lists(st.integers(1, 50), max_size=40), pass_number=st.integers(0, 3))
 def test_it_is_best_fit(sizes: list[int], pass_number: int) -> None:
     names = [f"d{number}" for number in range(len(sizes))]
@@ -36,6 +38,7 @@ def test_it_is_best_fit(sizes: list[int], pass_number: int) -> None:
     assert all(sum(sizes[number] for number in members) <= 50 for members in found)
 
 
+@pytest.mark.fidelity("packing")
 def test_a_case_by_hand() -> None:
     # 6 and 5 have three binary digits, 3 has two, 1 one: 6 and 5 open a sequence of 8 each, in a
     # seeded order; 3 fits only beside 5; 1 goes where 2 is left, as nothing is left beside 5 + 3.
@@ -51,6 +54,7 @@ def test_little_room_is_wasted() -> None:
     assert sum(sizes) / (len(found) * 1024) > 0.97
 
 
+@pytest.mark.fidelity("packing")
 def test_other_documents_meet_in_each_pass() -> None:
     sizes = [10] * 100
     names = [str(number) for number in range(100)]

@@ -11,6 +11,7 @@ from gato_data.sequencing import draws
 from gato_data.sequencing.pairs import choose_alternative, crop, group
 
 
+@pytest.mark.fidelity("five-pairs", "pair-sampling")
 @given(count=st.integers(5, 40), size=st.integers(1, 7), pass_number=st.integers(0, 3))
 def test_every_pair_is_used_once_and_the_last_group_is_filled(
     count: int, size: int, pass_number: int
@@ -25,6 +26,7 @@ def test_every_pair_is_used_once_and_the_last_group_is_filled(
     assert taken[count:] == (order * size)[: -count % size]
 
 
+@pytest.mark.fidelity("five-pairs", "pair-sampling")
 def test_by_hand() -> None:
     names = ["a", "b", "c", "d", "e", "f", "g"]
     found = [[names[x] for x in members] for members in group(names, 5, 0, "coco", 0)]
@@ -38,12 +40,14 @@ def test_a_group_larger_than_the_piece_goes_round() -> None:
     assert group([], 5, 0, "s", 0) == []
 
 
+@pytest.mark.fidelity("pair-sampling")
 def test_each_pass_draws_new_groups() -> None:
     names = [str(number) for number in range(100)]
     first, second = ({frozenset(x) for x in group(names, 5, 0, "s", p)} for p in (0, 1))
     assert not first & second
 
 
+@pytest.mark.fidelity("pair-crop")
 @given(sizes=st.lists(st.integers(1, 30), min_size=1, max_size=7), name=st.text(max_size=3))
 def test_a_crop_is_a_window_of_the_concatenation(sizes: list[int], name: str) -> None:
     tokens = [(pair, token) for pair, size in enumerate(sizes) for token in range(size)]
@@ -55,17 +59,20 @@ def test_a_crop_is_a_window_of_the_concatenation(sizes: list[int], name: str) ->
     assert kept == tokens[offset : offset + 32]
 
 
+@pytest.mark.fidelity("pair-crop")
 def test_crops_are_uniform_over_all_tokens() -> None:
     found = Counter(crop([20, 30], 40, 0, "s", str(number), 0)[0] for number in range(11_000))
     assert set(found) == set(range(11))
     assert stats.chisquare(list(found.values())).pvalue > 1e-4
 
 
+@pytest.mark.fidelity("pair-crop")
 @pytest.mark.parametrize("sizes", [[40], [10, 20], [1]])
 def test_what_fits_is_not_cropped(sizes: list[int]) -> None:
     assert crop(sizes, 40, 0, "s", "x", 0) == (0, [(0, size) for size in sizes])
 
 
+@pytest.mark.fidelity("several-captions")
 def test_alternatives_are_drawn_anew_in_each_pass_and_evenly() -> None:
     found = Counter(choose_alternative(5, 0, "s", str(number), 0) for number in range(5000))
     assert set(found) == set(range(5))

@@ -51,6 +51,7 @@ class Decoder:
         stored = data.read(first.start, first.stop)
         self.schema: pa.Schema = pa.ipc.read_schema(stored)
         self.places = tables.places(self.schema, columns)
+        self._arrays = sum(_arrays(each.type) for each in self.schema)
         self._is_as_stored = any(_has_dictionary(each.type) for each in self.schema)
         # What a reader must see before a batch.
         self._before = [stored if self._is_as_stored else _binary_schema(self.schema).serialize()]
@@ -64,16 +65,23 @@ class Decoder:
         Raises:
           ContentError, or what `damage_named` knows: from here on the file is damaged.
         """
+        last = arrow_messages.BATCH
         for message in self._messages:
-            if message.header.kind == arrow_messages.BATCH:
+            last = message.header.kind
+            if last == arrow_messages.BATCH:
+                if len(message.header.column_rows) != self._arrays:
+                    at = message.start
+                    raise ContentError(f"damaged (the header of the message at byte {at})")
                 yield message
-            elif message.header.kind == arrow_messages.DICTIONARY:
-                stored, size = self._checked(message)
+            elif last == arrow_messages.DICTIONARY and self._is_as_stored:
+                stored, size = self._checked(message, self._left)
                 self._left -= size
                 self._before.append(stored)
                 self._feed.push(stored)
             else:
                 raise ContentError(f"damaged (the message at byte {message.start} is no batch)")
+        if last != arrow_messages.BATCH:
+            raise ContentError("damaged (a dictionary without the record batch that it is for)")
 
     def decode(self, message: Message) -> pa.RecordBatch:
         """The columns of a batch that are asked for, of which there must be one.
@@ -83,7 +91,7 @@ class Decoder:
         Raises:
           ContentError, or what `damage_named` knows: it is damaged, or takes too much memory.
         """
-        stored, _ = self._checked(message)
+        stored, _ = self._checked(message, _AT_ONCE)
         reader = self._reader or self._restarted()
         self._reader = None  # which would be in an unknown state, unless all goes well
         self._feed.push(stored)
@@ -94,26 +102,19 @@ class Decoder:
         batch.validate(full=True)
         return batch if self._is_as_stored else self._with_texts(batch)
 
-    def _checked(self, message: Message) -> tuple[pa.Buffer, int]:
+    def _checked(self, message: Message, most: int) -> tuple[pa.Buffer, int]:
         """A message that takes no more memory than it may, and how many bytes it unpacks to."""
         if message.stop > self._data.size:
             raise ContentError(f"the file was cut at byte {self._data.size}, within this batch")
         if not self._data.is_mapped:
-            self._check_size(message.header.body)
+            _check_size(message.header.body, most)
         stored = self._data.read(message.start, message.stop)
         size = message.header.unpacked(memoryview(stored)[message.body - message.start :])
         if message.header.is_compressed:
-            self._check_size(size)
+            _check_size(size, most)
         if message.header.rows > size * ROWS_PER_BYTE:
             raise ContentError("damaged (its record batch states more rows than it can have)")
         return stored, size
-
-    def _check_size(self, size: int) -> None:
-        if size > self._left:
-            raise ContentError(
-                f"its record batch takes {size} bytes of memory, more than {self._left}. Write "
-                "batches of fewer rows; uncompressed ones on a local disk may have any size"
-            )
 
     def _restarted(self) -> pa.RecordBatchStreamReader:
         self._feed = _Feed()
@@ -160,6 +161,14 @@ class _Feed:
         self._left = []
 
 
+def _check_size(size: int, most: int) -> None:
+    if size > most:
+        raise ContentError(
+            f"its record batch or dictionary takes {size} bytes of memory, more than {most}. Write "
+            "batches of fewer rows; uncompressed ones on a local disk may have any size"
+        )
+
+
 def _called(array: pa.Array, kind: pa.DataType) -> pa.Array:
     if array.type == kind:
         return array
@@ -200,3 +209,10 @@ def _has_dictionary(kind: pa.DataType) -> bool:
     return pa.types.is_dictionary(kind) or any(
         _has_dictionary(kind.field(number).type) for number in range(kind.num_fields)
     )
+
+
+def _arrays(kind: pa.DataType) -> int:
+    """How many arrays hold the values of a type: its own, and those of its parts."""
+    if isinstance(kind, pa.BaseExtensionType):
+        return _arrays(kind.storage_type)
+    return 1 + sum(_arrays(kind.field(number).type) for number in range(kind.num_fields))

@@ -8,6 +8,7 @@ unpacked in the same call.
 
 import contextlib
 import io
+import math
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -19,9 +20,9 @@ from gato_data.storage import files
 # By the end of a file's name, the codec as pyarrow calls it.
 _CODECS = {".gz": "gzip", ".tgz": "gzip", ".zst": "zstd"}
 # Unpacked bytes that are asked for at once. After damage as many are read one by one, so few.
-_STEP = 256 << 10
-# Packed bytes that the decompressor is given at once, and near damage: what it had of them is lost.
-_PACKED, _PACKED_NEAR_DAMAGE = 64 << 10, 256
+_STEP = 64 << 10
+# Packed bytes that the decompressor is given at once: before damage, what it had of them is lost.
+_PACKED = 16 << 10
 
 
 def codec_of(path: str) -> str | None:
@@ -51,23 +52,27 @@ def open_unpacked(path: str) -> Iterator[BinaryIO]:
 
 
 class _Packed:
-    """What pyarrow reads packed bytes from: few at a time, and it notes whose an error is."""
+    """What pyarrow reads packed bytes from. It knows how many, and if an error is of the storage.
+
+    From byte `careful` on it gives them one by one.
+    """
 
     closed = False
 
-    def __init__(self, file: BinaryIO, step: int) -> None:
+    def __init__(self, file: BinaryIO, careful: float) -> None:
         self._file = file
-        self._step = step
+        self._careful = careful
+        self.position = 0
         self.failed = False
-        self.is_empty = True
 
     def read(self, size: int) -> bytes:
+        left = self._careful - self.position
         try:
-            data = self._file.read(min(size, self._step))
+            data = self._file.read(int(max(1, min(size, _PACKED, left))))
         except BaseException:
             self.failed = True
             raise
-        self.is_empty = self.is_empty and not data
+        self.position += len(data)
         return data
 
     def close(self) -> None:
@@ -82,10 +87,10 @@ class _Unpacked(io.RawIOBase):
         self._position = 0
         self._step = _STEP
         self._damage: ContentError | None = None
-        self._open(stored, _PACKED)
+        self._open(stored, math.inf)
 
-    def _open(self, stored: BinaryIO, packed: int) -> None:
-        self._packed = _Packed(stored, packed)
+    def _open(self, stored: BinaryIO, careful: float) -> None:
+        self._packed = _Packed(stored, careful)
         self._stream = pa.CompressedInputStream(pa.PythonFile(self._packed, "r"), self._codec)
 
     def readable(self) -> bool:
@@ -104,7 +109,7 @@ class _Unpacked(io.RawIOBase):
                 return self.readinto(target)
             self._damage = self._damaged(f"{error}")
             raise self._damage from None
-        if not count and self._packed.is_empty:
+        if not count and not self._packed.position:
             self._damage = self._damaged("it is empty")
             raise self._damage
         self._position += count
@@ -118,8 +123,9 @@ class _Unpacked(io.RawIOBase):
 
     def _begin_anew(self) -> None:
         """Goes on at the same byte, in the smallest steps, so that damage takes nothing along."""
+        damage = self._packed.position
         self._packed.close()
-        self._open(files.open_read(self._path), _PACKED_NEAR_DAMAGE)
+        self._open(files.open_read(self._path), damage - _PACKED)
         left = self._position
         while left:
             again = len(self._stream.read(min(left, _STEP)))

@@ -165,7 +165,7 @@ def _checked_rows(
 ) -> Iterator[Raw]:
     """The records of all rows of a row group, unless they are too large on average."""
     size = unpacked_size(file.metadata.row_group(group.number), _names(file, columns))
-    if size > largest * len(group.rows):
+    if size > max(largest * len(group.rows), _AT_ONCE):
         raise ContentError(
             f"the {len(group.rows)} rows of row group {group.number} take {size} bytes: on average "
             f"more than `limits.record_bytes` {largest}"

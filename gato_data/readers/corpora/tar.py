@@ -95,11 +95,9 @@ class TarFiles:
 
 def _from_ranges(path: str, rows: Sequence[Row], columns: Collection[str]) -> Iterator[Raw]:
     for row, data in stored_bytes(rows, lambda _: path):
-        found = list(_samples(Stream(io.BytesIO(data), True), row["size"], columns))
-        if len(found) != 1 or len(data) != row["size"]:
-            yield _missing(row)
-            continue
-        yield replace(found[0].raw(row["record"]), offset=row["offset"])
+        found = next(_samples(Stream(io.BytesIO(data), True), row["size"], columns), None)
+        raw = found.raw(row["record"]) if found else _missing(row)
+        yield replace(raw, offset=row["offset"])
 
 
 def _missing(row: Row) -> Raw:
@@ -144,9 +142,7 @@ class _Sample:
         if self.fault is None:
             self.fault = member.fault or self._misfit(name, largest)
             self.contents[name] = None
-        if self.fault is not None:
-            self.contents = {}  # Nothing of it is kept in memory.
-        elif is_read:
+        if self.fault is None and is_read:
             self.contents[name] = stream.read(member.size)
 
     def _misfit(self, name: str, largest: int) -> str | None:

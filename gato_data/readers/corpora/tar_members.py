@@ -9,7 +9,7 @@ import os
 import re
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from tarfile import BLOCKSIZE, TarInfo
 from typing import BinaryIO
 
@@ -27,7 +27,6 @@ _SPARSE_GOES_ON, _SPARSE_BLOCK_GOES_ON = 482, 504
 # them in the member's content.
 _SPARSE, _HIDDEN = re.compile(rb"^(\d+ )GNU\.sparse\.", re.MULTILINE), "GNU_sparse."
 _ZEROS = bytes(BLOCKSIZE)
-_MAGIC_PLACE, _MAGIC = slice(257, 262), b"ustar"
 _READ_SIZE = 1 << 20
 _ENCODING, _ERRORS = "utf-8", "surrogateescape"
 _CUT = "the file was cut off: it ends within"
@@ -100,8 +99,14 @@ class Stream:
 
     def read(self, size: int) -> bytes:
         """The next bytes; fewer only at the end."""
-        if self._end is not None:
-            size = min(size, self._end - self.offset)
+        parts = []
+        # Not all at once: a header may state a size that the file does not have.
+        while size and (part := self._read(min(size, _READ_SIZE))):
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
+
+    def _read(self, size: int) -> bytes:
         try:
             data = self._file.read(size)
         except ContentError as error:
@@ -114,7 +119,7 @@ class Stream:
         """Passes over all bytes before `offset`; False if there are not so many."""
         if self._end is not None:
             self.offset = self._file.seek(min(offset, self._end))
-        while self.offset < offset and self.read(min(offset - self.offset, _READ_SIZE)):
+        while self.offset < offset and self._read(min(offset - self.offset, _READ_SIZE)):
             pass
         return self.offset == offset
 
@@ -141,13 +146,10 @@ def members(stream: Stream) -> Iterator[Member | Damage]:
             if not start:
                 yield Damage(0, "the file is empty")
             return
-        is_whole = len(block) == BLOCKSIZE
         if block and block == _ZEROS[: len(block)]:
             continue
-        if is_lost and is_whole and block[_MAGIC_PLACE] != _MAGIC:
-            continue
         try:
-            member = _member(stream, block)
+            member = _member(stream, start, block)
         except _CutOffError:
             if stream.damage is not None or not is_lost:
                 yield Damage(start, stream.damage or f"{_CUT} a header")
@@ -160,7 +162,7 @@ def members(stream: Stream) -> Iterator[Member | Damage]:
         if member is None:
             continue
         is_lost = False
-        yield replace(member, start=start)
+        yield member
         if not stream.skip_to(member.end):
             yield Damage(start, stream.damage or f"{_CUT} {shown(member.name)}")
             return
@@ -171,7 +173,7 @@ def shown(name: str) -> str:
     return repr(name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…")
 
 
-def _member(stream: Stream, block: bytes) -> Member | None:
+def _member(stream: Stream, start: int, block: bytes) -> Member | None:
     """The member whose headers begin with a block; None for a header of no member.
 
     Raises:
@@ -192,7 +194,7 @@ def _member(stream: Stream, block: bytes) -> Member | None:
         raise tarfile.HeaderError(f"a size of {size}")
     name = info.pax_headers.get(f"{_HIDDEN}name", info.name)
     end = stream.offset + _padded(size)
-    return Member(0, end, name, size, info.isdir(), _fault(info, name))
+    return Member(start, end, name, size, info.isdir(), _fault(info, name))
 
 
 def _parsed(block: bytes) -> TarInfo:

@@ -2,6 +2,7 @@
 
 import gzip
 import tracemalloc
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,21 @@ def test_damage_takes_no_good_line_along(tmp_path: Path, end: str) -> None:
         assert found[-1].fault is not None
         assert "the file is damaged or cut off: nothing after byte" in found[-1].fault
         assert scanned(JsonLines(), path) == found
+
+
+@pytest.mark.parametrize("count", [1, 10, 3000, 20_000])
+def test_what_comes_before_damage_within_a_stream_is_good(tmp_path: Path, count: int) -> None:
+    packer, data = zlib.compressobj(1, wbits=31), lines(count) + b'{"number":'
+    # A flush ends at a byte, after which a block of a kind that there is none of would begin.
+    packed = packer.compress(data) + packer.flush(zlib.Z_FULL_FLUSH) + b"\xff" * 5000
+    assert zlib.decompressobj(31).decompress(packed[:-5000]) == data
+    *good, bad = scanned(JsonLines(), written(tmp_path, "gz", packed))
+    assert numbers(good) == list(range(1, count + 1))
+    assert (bad.number, bad.offset) == (count, len(data) - 10)
+    assert bad.fault == (
+        f"line {count + 1}: the file is damaged or cut off: nothing after byte {len(data)} of "
+        "what it holds can be read (gzip: zlib inflate failed: invalid block type)"
+    )
 
 
 @pytest.mark.parametrize("end", ENDS)

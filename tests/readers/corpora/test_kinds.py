@@ -27,12 +27,14 @@ def parts(dataset: CorpusConfig, **fields: Any) -> list[tuple[Any, ...]]:
     return [document.parts for document in documents(dataset, fields)]
 
 
+@pytest.mark.fidelity("image-before-text", "pair-templates")
 def test_captions() -> None:
     assert parts(captions(), image=IMAGE, text="a ball") == [(PICTURE, Text("a ball"))]
     several = parts(captions(), image=[IMAGE], text=["a ball", "red"])
     assert several == [(PICTURE, Text("a ball")), (PICTURE, Text("red"))]
 
 
+@pytest.mark.fidelity("pair-templates", "image-before-text", "corpus-loss")
 def test_questions() -> None:
     asked = Text("Q: what is it? A:"), Text(" a ball")
     fields = {"image": IMAGE, "question": "what is it?"}
@@ -43,6 +45,7 @@ def test_questions() -> None:
     assert (question, answer) == (Text("Q: what is it? A:", is_target=False), Text(" a ball"))
 
 
+@pytest.mark.fidelity("pair-templates")
 def test_templates() -> None:
     described = captions(template="Caption:\n {text}.", loss="answer")
     found = parts(described, image=IMAGE, text="a {text}")
@@ -57,12 +60,14 @@ def test_texts() -> None:
     assert parts(dataset, text=" as it is\r\n") == [(Text(" as it is\r\n"),)]
 
 
+@pytest.mark.fidelity("document-order")
 def test_interleaved_side_by_side() -> None:
     dataset = InterleavedConfig(name="i")
     found = parts(dataset, text=["a", None, "b", "", None], image=[None, IMAGE, None, None, IMAGE])
     assert found == [(Text("a"), PICTURE, Text("b"), PICTURE)]
 
 
+@pytest.mark.fidelity("document-order")
 def test_interleaved_by_marks() -> None:
     dataset = InterleavedConfig(name="i", image_mark="[IMG]")
     found = parts(dataset, text="a [IMG][IMG] b", image=[IMAGE, IMAGE])

@@ -106,6 +106,7 @@ def test_what_is_left_behind_does_not_count(folder: Writer) -> None:
     )
     for path in (base, files.join(base, "*"), files.join(base, "*.jsonl")):
         assert list(open_corpus(path, TEXT).files) == ["a.jsonl"]
+    assert find_files(files.join(base, "*")).names == find_files(base).names
     found = find_files(base)
     assert found.folders == ("images",)
     assert "Thumbs.db" not in found.names
@@ -221,6 +222,8 @@ def test_packed_copies_would_count_twice(folder: Writer) -> None:
         "glob, or delete the others."
     )
     assert list(open_corpus(files.join(base, "*.jsonl"), TEXT).files) == ["a.jsonl", "b.jsonl"]
+    folder("tars/x.tar", "tars/x.tgz")
+    assert refusal(files.join(base, "tars")).startswith("x.tar, x.tgz seem to be the same")
 
 
 def test_splits_are_told_by_names(folder: Writer) -> None:
@@ -241,7 +244,9 @@ def test_splits_are_told_by_names(folder: Writer) -> None:
     # Who names the files of a split wants them.
     for name in ("Test.jsonl", "T*.jsonl"):
         assert list(open_corpus(files.join(base, name), TEXT).files) == ["Test.jsonl"]
-    assert "state a split" not in refusal(files.join(base, "T*"), split="dev")
+    assert refusal(files.join(base, "T*"), split="dev") == (
+        "no file of the split 'dev'. Splits that the names state: test. Choose one by `split`."
+    )
 
 
 def test_folders_state_splits(folder: Writer) -> None:
@@ -278,7 +283,9 @@ def test_splits_of_other_names(folder: Writer) -> None:
 def test_titles_of_documents_are_no_splits(folder: Writer) -> None:
     base = folder("test-of-time.txt", "the-train.txt", "botchan.txt")
     assert len(open_corpus(base, TEXT).files) == 3
-    base = folder("only/train.txt", "only/test.txt")
+    folder("all/the-train.txt", "all/a-test.txt")
+    assert len(open_corpus(files.join(base, "all"), TEXT).files) == 2
+    folder("only/train.txt", "only/test.txt")
     assert list(open_corpus(files.join(base, "only"), TEXT).files) == ["train.txt"]
 
 

@@ -169,6 +169,15 @@ def test_a_named_image_that_changed_stops_the_build(
         next(found)
 
 
+def test_an_empty_image_that_is_gone_stops_the_build(named: CorpusSource) -> None:
+    path = Path(named.directory, "photos", "1.jpg")
+    path.write_bytes(b"")  # Of which the checksum shows nothing.
+    rows = rows_of(named)
+    path.unlink()
+    with pytest.raises(GatoDataError, match="record 1 is no longer what was indexed"):
+        list(named.read(rows))
+
+
 def test_images_that_are_missing_or_too_large_are_faults(tmp_path: Path) -> None:
     (tmp_path / "large.jpg").write_bytes(bytes(11))
     (tmp_path / "good.jpg").write_bytes(bytes(10))

@@ -248,6 +248,15 @@ def test_a_damaged_header_costs_its_member(tmp_path: Path, kind: int) -> None:
     assert [x.number for x in found] == [0, 1, 2, 3]
 
 
+def test_each_damaged_place_is_a_fault(tmp_path: Path) -> None:
+    data = bytearray(packed(SAMPLES))
+    data[0] ^= 1
+    data[LAST] ^= 1
+    found = scanned(tmp_path, bytes(data))
+    assert [x.offset for x in found] == [0, 2 * BLOCK, 4 * BLOCK, LAST, LAST + 2 * BLOCK]
+    assert [x.fault is None for x in found] == [False, True, True, False, True]
+
+
 def test_garbage_is_one_fault(tmp_path: Path) -> None:
     for size in (BLOCK, 20 * BLOCK, 20 * BLOCK + 100):
         data = open_ended(SAMPLES[:2]) + b"\x01" * size
@@ -295,6 +304,23 @@ def test_sizes_that_no_member_has(tmp_path: Path) -> None:
             assert faults(found)[0] is None
             assert len(found) == 2
             assert str(found[1].fault).startswith("sample of ")
+
+
+@pytest.mark.parametrize("name", ["x.tar", "x.tgz"])
+def test_sizes_that_the_file_does_not_have_take_no_memory(tmp_path: Path, name: str) -> None:
+    data = bytes(header(size=900 << 20)) + bytes(5000)
+    path = write(tmp_path / name, gzip.compress(data) if name == "x.tgz" else data)
+    tracemalloc.start()
+    found = scan(path, largest=1 << 30)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert faults(found) == {0: "the file was cut off: it ends within 's.jpg'"}
+    assert peak < 20 << 20
+
+
+def test_links_have_no_content_whatever_size_they_state(tmp_path: Path) -> None:
+    link = bytes(header(type=tarfile.SYMTYPE, size=100 * BLOCK))
+    assert one_fault(tmp_path, link) == f"'s.jpg' is a symbolic link{IRREGULAR}"
 
 
 @pytest.mark.parametrize("type", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.XGLTYPE])

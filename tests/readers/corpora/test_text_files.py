@@ -16,7 +16,7 @@ MARK = b"\xef\xbb\xbf"
 WHOLE, BY_LINE = TextFiles(by_line=False), TextFiles(by_line=True)
 # Every kind of line break that Unicode knows, and what editors leave behind.
 BOOK = "\r\n\n  Chapter 1 \t\r\n"
-BOOK += "It was\x0b dark\x0c;\r and\u2028 stormy\x85\ufeff \x00é😀\n\n\n \u3000\n"
+BOOK += "It was\x0b dark\x0c;\r and\u2028 stormy\x85\ufeff \x00é😀\n\n\n \u3000\n\r\r\n\ufeff\r"
 
 
 def written(folder: Path, data: bytes, name: str = "a.txt") -> str:
@@ -77,9 +77,17 @@ def test_lines_of_a_book(tmp_path: Path) -> None:
         {"text": "  Chapter 1 \t"},
         {"text": "It was\x0b dark\x0c;\r and\u2028 stormy\x85\ufeff \x00é😀"},
         {"text": " \u3000"},
+        {"text": "\ufeff\r"},
     ]
-    assert [(raw.offset, raw.size) for raw in found] == [(6, 15), (21, 43), (66, 5)]
+    assert [(raw.offset, raw.size) for raw in found] == [(6, 15), (21, 43), (66, 5), (74, 4)]
     assert found[0].crc == google_crc32c.value(b"  Chapter 1 \t")
+
+
+def test_one_line_ending_is_taken_off(tmp_path: Path) -> None:
+    found = scanned(BY_LINE, written(tmp_path, b"a\r\r\nb\r\n\rc\n d \r"))
+    assert [raw.fields for raw in found] == [
+        {"text": text} for text in ("a\r", "b", "\rc", " d \r")
+    ]
 
 
 def test_what_is_no_utf_8_is_named_by_line_and_byte(tmp_path: Path) -> None:
@@ -106,8 +114,12 @@ def test_a_file_may_have_as_many_bytes_as_the_limit_and_no_more(tmp_path: Path, 
     (fits,) = scanned(WHOLE, path, 1000)
     (large,) = scanned(WHOLE, path, 999)
     assert fits.fields == {"text": data.decode()}
-    assert large.fields is None
+    assert (large.fields, large.size) == (None, 1000)
     assert large.fault == "the file has more than 999 bytes, the limit"
+    (larger,) = scanned(WHOLE, path, 9)
+    assert larger.size == (1000 if end == "txt" else 10)  # of a packed one no more is read
+    (again,) = WHOLE.read(path, [{"record": 0, "offset": 0, "size": 999, "file": "a"}], ())
+    assert again.fault == large.fault
 
 
 def test_a_large_file_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -357,6 +357,19 @@ def test_records_that_do_not_fit(
     assert (raw.offset, raw.crc) == (0, framing.masked_crc32c(example.serialise(record)))
 
 
+def test_missing_numbers_are_no_numbers(tmp_path: Path) -> None:
+    tensor = {"shape": {}, "dtype": "float32", "optional": True}
+    maybe = {"pythonClassName": "x.Tensor", "tensor": tensor}
+    nan = float("nan")
+    for feature, values, expected in (
+        (maybe, [nan], None),
+        (maybe, [0.5], 0.5),
+        (listed(maybe), [0.5, nan], [0.5, None]),
+    ):
+        (raw,) = damaged(tmp_path, {"a": feature}, [example.serialise({"a": values})])
+        assert raw.fields == {"a": expected}
+
+
 def test_declared_lengths_do_without_row_lengths(tmp_path: Path) -> None:
     square = listed(listed(listed(TEXT, 2), 3), 1)
     record = example.serialise({"a": [b"%d" % x for x in range(6)]})
