@@ -52,14 +52,14 @@ class CorpusContext:
     def layout_json(self) -> list[dict[str, Any]]:
         """The parts of a document in token order, as the manifest describes them."""
         size = self.fitting.size
-        image = {
+        image: dict[str, Any] = {
             "key": "image",
             "modality": Modality.NAMES[Modality.IMAGE],
             "tokens": size[0] * size[1] // PATCH_SIDE**2 if size else None,
             "image_size": list(size) if size else None,
             "image_fit": self.fitting.policy,
         }
-        text = {
+        text: dict[str, Any] = {
             "key": "text",
             "modality": Modality.NAMES[Modality.TEXT],
             "tokens": None,
@@ -67,7 +67,7 @@ class CorpusContext:
             "image_fit": "error",
         }
         parts = [image, text] if isinstance(self.dataset, PictureConfig) else [text]
-        same = {"role": "document", "shape": [], "companded": False, "range": None}
+        same: dict[str, Any] = {"role": "document", "shape": [], "companded": False, "range": None}
         return [part | same for part in parts]
 
 

@@ -139,6 +139,8 @@ def _png(data: bytes) -> Header:
     parts, kinds, orientation = [slice(0, len(_PNG_START))], set(), exif.UPRIGHT
     for kind, chunk in _png_chunks(data):
         if kind in _PNG_PARTS:
+            if kind in kinds and kind != b"IDAT":
+                raise ValueError(f"it has more than one chunk {kind.decode()}")
             parts.append(chunk)
             kinds.add(kind)
         elif kind == b"eXIf":

@@ -121,7 +121,6 @@ def _other(data: bytes, header: Header) -> Pixels:
                 f"it declares {header.height} x {header.width} (height x width) pixels and holds "
                 f"{image.height} x {image.width}"
             )
-        image.info.pop("transparency", None)  # else Pillow looks for a colour to stand for it
         return images.converted_pixels(image, "RGB")
 
 

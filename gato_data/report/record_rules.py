@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gato_data.records.manifest import texts_once
+from gato_data.records.manifest import corpora, texts_once
 from gato_data.sequencing.sequences import TokenSequences
 from gato_data.tokenizers.image import POSITIONS
 from gato_data.vocabulary import ACTION_POSITION, NO_POSITION, Modality
@@ -25,6 +25,7 @@ class RecordRules:
       token_dtype: of `tokens`.
       first, stop: int64 [6]; the ids of each modality lie in [first, stop).
       text_once: whether only the first timestep of a prompt or window has observed texts.
+      kind: of the corpus that it is; None for episodes.
     """
 
     dataset: str
@@ -33,6 +34,7 @@ class RecordRules:
     first: npt.NDArray[np.int64]
     stop: npt.NDArray[np.int64]
     text_once: bool = False
+    kind: str | None = None
 
     @classmethod
     def of(cls, manifest: dict[str, Any], dataset: str) -> "RecordRules":
@@ -50,6 +52,7 @@ class RecordRules:
             first,
             stop,
             dataset in texts_once(manifest),
+            corpora(manifest).get(dataset),
         )
 
     def faults(self, batch: TokenSequences) -> Iterator[Fault]:
@@ -71,6 +74,8 @@ class RecordRules:
         yield from self._tokens(batch)
         if self.text_once:
             yield from _texts(batch)
+        if self.kind is not None:
+            yield from _documents(batch, self.kind)
         yield from _scalars(batch, self.length)
         yield from _patches(batch)
         for row, name in enumerate(batch.texts["dataset"]):
@@ -124,6 +129,33 @@ class RecordRules:
         yield from _first(
             (segment < -1) | (bare != (segment == -1)), lambda at: f"segment {segment[at]}"
         )
+
+
+def _documents(batch: TokenSequences, kind: str) -> Iterator[Fault]:
+    """What only episodes have, in a sequence of a corpus."""
+    modality, segment = batch.fields["modality"], batch.fields["segment"]
+    kinds = [Modality.PADDING, Modality.TEXT, *([Modality.IMAGE] if kind != "text" else [])]
+    yield from _first(
+        ~np.isin(modality, kinds),
+        lambda at: f"modality {Modality.NAMES[modality[at]]} in a corpus of the kind {kind}",
+    )
+    for name in ("local_position", "timestep"):
+        values = batch.fields[name]
+        yield from _first(
+            values != NO_POSITION, lambda at, name=name, values=values: f"{name} {values[at]}"
+        )
+    packed = batch.scalars["window_start"] < 0
+    steps = np.diff(segment, axis=1)
+    # Documents are numbered in their order; after the last one comes padding.
+    is_wrong = (steps != 0) & (segment[:, 1:] != -1) & ((steps != 1) | ~packed[:, np.newaxis])
+    yield from _first(is_wrong, lambda at: f"segment {segment[at[0], at[1] + 1]} follows")
+    for name, broken in (
+        ("prompt_length", batch.scalars["prompt_length"] != 0),
+        ("task", np.array([text != "" for text in batch.texts["task"]], bool)),
+        ("agent", np.array([text != "" for text in batch.texts["agent"]], bool)),
+    ):
+        if broken.any():
+            yield int(broken.argmax()), f"{name} in a corpus, which has none"
 
 
 def _texts(batch: TokenSequences) -> Iterator[Fault]:

@@ -73,7 +73,7 @@ def _tokens(statistics: Mapping[str, Any]) -> Iterator[str]:
 def _prompts(prompts: Mapping[str, Any], ends: Mapping[str, Any]) -> Iterator[str]:
     prompted, possible, drawn = prompts["prompted"], prompts["possible"], prompts["drawn"]
     if not possible:
-        yield _line("prompted", "none: no episode has another of its task, agent and split")
+        yield _line("prompted", "none: nothing here has a donor of its task, agent and split")
         return
     share, of_all = _percent(prompts["share"]), _percent(prompts["share_of_all"])
     without_donor = f" ({of_all} of all)" if of_all != share else ""

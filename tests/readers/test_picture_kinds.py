@@ -165,6 +165,7 @@ def test_exif_turns_the_picture_upright(orientation: int, format: str) -> None:
     with Image.open(io.BytesIO(data)) as image:
         by_pillow = np.asarray(ImageOps.exif_transpose(image))
     np.testing.assert_array_equal(picture.pixels(), by_pillow)
+    assert picture.pixels().flags.c_contiguous
     if format != "JPEG":
         np.testing.assert_array_equal(picture.pixels(), SCENE)
 

@@ -201,6 +201,33 @@ def test_every_beginning_of_a_file_is_refused(kind: str) -> None:
         assert refusal(data[:end])
 
 
+def test_the_size_of_a_png_that_is_cut_off_is_refused() -> None:
+    """As all of its chunks are passed over anyway, in search of EXIF."""
+    data = SMALL_KINDS["PNG"]
+    for end in (len(data) - 1, len(data) - 5, len(data) - 12, len(data) // 2):
+        with pytest.raises(ContentError, match="it is cut off"):
+            _ = EncodedPicture(data[:end]).size
+
+
+def test_the_header_of_a_png_stands_once_and_undamaged() -> None:
+    """Pillow would take the second one, and any sides that it states."""
+    second = png_of(10_000, 10_000)[8:33]
+    data = insert_chunk(SMALL_KINDS["PNG"], second)
+    assert refusal(data) == "it has more than one chunk IHDR"
+    whole = SMALL_KINDS["PNG"]
+    with pytest.raises(ContentError, match="chunk IHDR at byte 8 does not match its checksum"):
+        _ = EncodedPicture(whole[:19] + b"\x52" + whole[20:]).size
+
+
+def test_tables_of_a_jpeg_may_stand_before_its_frame() -> None:
+    data = SMALL_KINDS["JPEG"]
+    start = data.index(b"\xff\xc4")
+    tables = data[start : data.index(b"\xff\xda")]
+    picture = EncodedPicture(data[:2] + tables + data[2:])
+    assert picture.size == SCENE.shape[:2]
+    np.testing.assert_array_equal(picture.pixels(), EncodedPicture(data).pixels())
+
+
 def test_every_changed_byte_of_a_png_is_refused() -> None:
     data = SMALL_KINDS["PNG"]
     for place in range(0, len(data), 3):

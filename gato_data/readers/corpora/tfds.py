@@ -194,7 +194,7 @@ def _nested(record: Record, leaf: Leaf, values: list[Any]) -> list[Any]:
     outer, *inner = leaf.repeats
     if inner:
         lengths = row_lengths(record, leaf.path, inner) or _declared_lengths(leaf, len(values))
-        (lambda *a: 0)(leaf.path, lengths, inner, len(values))
+        ragged.counts_of_steps(leaf.path, lengths, inner, len(values))
         for rows in reversed(lengths):
             ends = [0, *np.cumsum(rows).tolist()]
             values = [values[start:stop] for start, stop in pairwise(ends)]
