@@ -74,7 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _paragraph(error: Exception) -> str:
     if isinstance(error, OSError) and not isinstance(error, GatoDataError):
         return f"Reading or writing failed: {error}. Mend that and run the same command again."
-    return str(error)
+    # Names of files and fields come from data, and could drive a terminal.
+    return "".join(x if x.isprintable() or x == "\n" else repr(x)[1:-1] for x in str(error))
 
 
 def _quiet_libraries(is_debugging: bool) -> None:

@@ -98,7 +98,7 @@ class SentenceSample:
         """Sentences to train on, sorted, each with its number of copies: `room` bytes of them.
 
         If all copies fit, that is all. Else no sentence takes more than a thousandth of the room,
-        and as many of the first sentences are taken as fit. Where that is all of them, they get
+        and as many of the first sentences are taken as fit. Where all that are kept do, they get
         more copies, the most frequent ones alike, until the room is full.
         """
         kept = self.sentences
@@ -106,7 +106,7 @@ class SentenceSample:
             return []
         sizes = np.array([size_of(sentence) for _, sentence, _ in kept], np.int64)
         counts = np.array([copies for _, _, copies in kept], np.int64)
-        copies = _copies(sizes, counts, self._room, is_all=self._end is None)
+        copies = _copies(sizes, counts, self._room)
         found = zip(kept, copies.tolist(), strict=True)
         return sorted((sentence, number) for (_, sentence, _), number in found if number)
 
@@ -130,7 +130,7 @@ class SentenceSample:
         self._counts, self._kept_bytes = kept, kept_bytes
 
 
-def _copies(sizes: Integers, counts: Integers, room: int, is_all: bool) -> Integers:
+def _copies(sizes: Integers, counts: Integers, room: int) -> Integers:
     """How many copies of each sentence are taken, int64 [n]; the sentences are in their order."""
 
     def limited(most: int) -> Integers:
@@ -141,7 +141,7 @@ def _copies(sizes: Integers, counts: Integers, room: int, is_all: bool) -> Integ
         return int(sizes @ limited(most)) <= room
 
     most = room // _LARGEST_PART
-    if not is_all or not fits(most):
+    if not fits(most):
         copies = limited(most)
         return np.where(np.cumsum(copies * sizes) <= room, copies, 0)
     beyond = int((sizes * counts).max()) + 1

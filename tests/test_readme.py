@@ -39,7 +39,17 @@ def test_from_a_directory_to_a_verified_build(data: Path) -> None:
 
 
 def test_the_minimal_config_loads(data: Path) -> None:
-    (config,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    config, _ = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
     (data / "my_robot.yaml").write_text(config)
     (dataset,) = load_config("my_robot.yaml").datasets
     assert (dataset.name, dataset.kind, dataset.path) == ("my_robot", "rlds", DIRECTORY.strip())
+
+
+def test_the_config_of_corpora_loads(tmp_path: Path) -> None:
+    _, config = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "corpora.yaml").write_text(config)
+    found = [(x.name, x.kind, x.path) for x in load_config(str(tmp_path / "corpora.yaml")).datasets]
+    assert found == [
+        ("captions", "image_text", "data/captions"),
+        ("books", "text", "data/books/*.txt"),
+    ]

@@ -55,7 +55,7 @@ def _check_ids(
     rows = [row for row in usable if ids[row] == repeated[0]][:2]
     places = " and ".join(f"{files[row]} record {records[row]}" for row in rows)
     raise UsageError(
-        f"{context.where}: {len(repeated)} ids stand more than once, such as '{repeated[0]}' in "
+        f"{context.where}: {len(repeated)} ids stand more than once, such as {repeated[0]!r} in "
         f"{places}. Give `fields: {{id: …}}` a field that names each record once, or remove it to "
         "use file name and record number."
     )

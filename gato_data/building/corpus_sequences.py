@@ -11,7 +11,7 @@ from gato_data.building.corpus_context import CorpusContext
 from gato_data.building.episode_plan import window_rule
 from gato_data.building.gathered import Gathered
 from gato_data.building.statistics import tally, tally_crop
-from gato_data.config import InterleavedConfig, PairsConfig, TextConfig
+from gato_data.config import InterleavedConfig, PairsConfig, PictureConfig, TextConfig
 from gato_data.readers.source import Row
 from gato_data.sequencing.assembly import Excerpt, PlannedSequence
 from gato_data.sequencing.documents import Document, DocumentTokens, tokenise
@@ -20,8 +20,9 @@ from gato_data.sequencing.pairs import choose_alternative, crop, group
 from gato_data.sequencing.prompts import NO_PROMPT
 from gato_data.sequencing.windows import Steps, Window, windows
 
-# Documents that are tokenised in one call: enough that the call costs nothing, and small.
-_BATCH_BYTES, _BATCH_DOCUMENTS = 4 << 20, 1024
+# Documents that are tokenised in one call: enough that the call costs nothing, and small. Of those
+# with images fewer, as the encoded images are in memory meanwhile.
+_BATCH_CHARACTERS, _BATCH_DOCUMENTS, _BATCH_WITH_IMAGES = 4 << 20, 1024, 32
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,15 @@ def gather_documents(context: CorpusContext, rows: Sequence[Row], found: Gathere
 
 def _tokenised(context: CorpusContext, rows: Sequence[Row], found: Gathered) -> Iterator[_Named]:
     """The documents of the records of a piece, tokenised batch by batch."""
+    has_images = isinstance(context.dataset, PictureConfig)
+    most = _BATCH_WITH_IMAGES if has_images else _BATCH_DOCUMENTS
     batch: list[tuple[Row, str, Document]] = []
     size = 0
     for row, fields in context.source.read(rows):
         for name, document in _chosen(context, row, context.documents(fields)):
             batch.append((row, name, document))
-            size += document.text_bytes
-        if size >= _BATCH_BYTES or len(batch) >= _BATCH_DOCUMENTS:
+            size += sum(len(part.text) for part in document.texts)
+        if size >= _BATCH_CHARACTERS or len(batch) >= most:
             yield from _tokenise(context, batch, found)
             batch, size = [], 0
     yield from _tokenise(context, batch, found)

@@ -69,7 +69,8 @@ def task_rows(
                 "kept": found.kept,
                 "sequences": sequences,
                 "tokens": tokens,
-                "padding": sequences * length - tokens,
+                # Estimates need not agree to the token.
+                "padding": max(0, sequences * length - tokens),
             }
         )
     return rows

@@ -117,13 +117,13 @@ def _group(table: pa.Table) -> int | None:
 
 def _read_rows(context: Context, name: str) -> tuple[dict[str, list[Any]], str]:
     """The rows of a file as columns, and a digest of its records."""
-    rows: dict[str, list[Any]] = {column: [] for column in INDEX_SCHEMA.names}
+    found: list[dict[str, Any]] = []
     hasher = xxhash.xxh3_128()
     facts = _facts_of(context)
     for record in context.source.scan(name, context.job.config.limits.record_bytes):
         hasher.update(b"%d %d %d;" % (record.offset, record.size, record.crc))
-        for column, value in _row(facts, name, record).items():
-            rows[column].append(value)
+        found.append(_row(facts, name, record))
+    rows = {column: [row.get(column) for row in found] for column in INDEX_SCHEMA.names}
     _add_missing(rows, name, context.source.stated(name))
     return rows, hasher.hexdigest()
 
@@ -230,8 +230,7 @@ def _facts_of(context: Context) -> Facts:
 
 
 def _row(facts: Facts, name: str, record: StoredRecord) -> dict[str, Any]:
-    row: dict[str, Any] = dict.fromkeys(INDEX_SCHEMA.names)
-    row |= {
+    row: dict[str, Any] = {
         "file": name,
         "record": record.number,
         "offset": record.offset,

@@ -88,9 +88,11 @@ def finish(
       indexes: of each data set.
 
     Raises:
-      GatoDataError: too large a share of the episodes could not be used after all.
+      GatoDataError: too large a share of the episodes could not be used after all, or none of a
+        data set.
     """
     quarantined = _write_quarantines(job, sidecars, indexes)
+    _check_sequences(sidecars, indexes)
     shards = [{name: getattr(x, name) for name in SHARDS_SCHEMA.names} for x in sidecars]
     table = pa.Table.from_pylist(shards, schema=SHARDS_SCHEMA)
     files.publish(files.join(job.output, SHARDS_FILE), lambda s: pq.write_table(table, s))
@@ -123,6 +125,23 @@ def _write_quarantines(
                 "listed in quarantine/. Mend the data, or raise the limit."
             )
     return counts
+
+
+def _check_sequences(sidecars: Sequence[Sidecar], datasets: Iterable[str]) -> None:
+    """Refuses a data set of which nothing was left, however large a share may be lost.
+
+    Raises:
+      GatoDataError: every record that the plan took proved unusable when it was built.
+    """
+    for dataset in datasets:
+        found = [sidecar for sidecar in sidecars if sidecar.dataset == dataset]
+        if not any(sidecar.sequences for sidecar in found):
+            first = next(row for sidecar in found for row in sidecar.quarantined)
+            raise GatoDataError(
+                f"data set '{dataset}': none of its records could be used when it was built. "
+                f"First: {first['file']} record {first['record']}: {first['reason']}. All of them "
+                "are listed in quarantine/. Mend the data."
+            )
 
 
 def _write_tfds(job: Job, sidecars: Sequence[Sidecar]) -> None:
@@ -201,9 +220,7 @@ def describe_build(
     }
 
 
-def _train_sequences(
-    config: Config, by_dataset: Mapping[str, Sequence[Sidecar]]
-) -> dict[str, int]:
+def _train_sequences(config: Config, by_dataset: Mapping[str, Sequence[Sidecar]]) -> dict[str, int]:
     return {
         dataset.name: sum(x.sequences for x in by_dataset.get(dataset.name, ()) if x.split == TRAIN)
         for dataset in config.datasets

@@ -147,7 +147,7 @@ def make_plan(
         units=len(units),
         sequences=sequences,
         tokens=tokens,
-        padding=sequences * length - tokens,
+        padding=max(0, sequences * length - tokens),
         output_bytes=int(sum(size.bytes(length) for size in sizes)),
         cpu_seconds=cpu_seconds(tokens, images, sum(part.encoded_tokens for part in parts)),
         shards=dict(Counter(f"{unit.dataset}/{unit.split}" for unit in units)),
@@ -194,9 +194,9 @@ def check_same_build(output: str, stored: str, wanted: str) -> None:
     """
     if stored != wanted:
         raise UsageError(
-            f"{output}: holds the build of another config, other inputs or other library versions "
-            f"(fingerprint {stored[:12]}, this one is {wanted[:12]}). Choose another --output, or "
-            "delete that directory."
+            f"{output}: holds the build of another config, other inputs, another text model or other "
+            f"library versions (fingerprint {stored[:12]}, this one is {wanted[:12]}). Choose "
+            "another --output, or delete that directory."
         )
 
 

@@ -36,6 +36,11 @@ def damage_named() -> Iterator[None]:
         # The system numbers its errors; HDF5 and Arrow call damage an OSError, too.
         if error.errno is not None:
             raise
-        raise ContentError(f"damaged ({error})") from None
+        raise _damaged(error) from None
     except _DAMAGE as error:
-        raise ContentError(f"damaged ({error})") from None
+        raise _damaged(error) from None
+
+
+def _damaged(error: Exception) -> ContentError:
+    """What a library said, on one line: Arrow writes several."""
+    return ContentError(f"damaged ({' '.join(str(error).split())})")

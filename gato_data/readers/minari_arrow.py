@@ -37,7 +37,6 @@ from gato_data.readers.minari_storage import (
     StoredEpisode,
     Values,
 )
-from gato_data.readers.parquet_sizes import unpacked_size
 from gato_data.readers.rlds_fields import step_path
 from gato_data.storage import files
 from gato_data.storage.example import BytesColumn
@@ -186,13 +185,24 @@ def _parquet(path: str, places: Sequence[Place], budget: Budget) -> list[pa.Reco
     batches = []
     with pq.ParquetFile(path) as file:
         # A page is unpacked as a whole, however few of its rows are asked for.
-        groups = map(file.metadata.row_group, range(file.metadata.num_row_groups))
-        budget.take(sum(unpacked_size(group, wanted) for group in groups))
+        budget.take(_unpacked(file.metadata, wanted))
         budget.restart()
         for batch in file.iter_batches(_PARQUET_ROWS, columns=wanted):
             budget.take(batch.nbytes)
             batches.append(batch)
     return batches
+
+
+def _unpacked(stated: pq.FileMetaData, wanted: Sequence[str]) -> int:
+    """Bytes of the pages of some columns, as the file states them."""
+    prefixes = tuple(f"{name}." for name in wanted)
+    groups = (stated.row_group(number) for number in range(stated.num_row_groups))
+    columns = (group.column(number) for group in groups for number in range(group.num_columns))
+    return sum(
+        column.total_uncompressed_size
+        for column in columns
+        if f"{column.path_in_schema}.".startswith(prefixes)
+    )
 
 
 def _flat(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

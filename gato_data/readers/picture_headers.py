@@ -229,7 +229,6 @@ def _bmp(data: bytes) -> Header:
 
 
 _WEBP_EXTENDED, _WEBP_LOSSLESS, _WEBP_LOSSY = b"VP8X", b"VP8L", b"VP8 "
-_WEBP_HAS_EXIF = 0x08
 _WEBP_CHUNKS = 12  # where chunks begin, each a kind, the bytes of its body, and the body
 _WEBP_FRAME = _WEBP_CHUNKS + 8
 _14_BITS = (1 << 14) - 1
@@ -240,11 +239,10 @@ def _webp(data: bytes) -> Header:
         raise ValueError("it is a RIFF file of another kind than WebP")
     kind = data[_WEBP_CHUNKS : _WEBP_CHUNKS + 4]
     if kind == _WEBP_EXTENDED:
-        (flags,) = struct.unpack_from("<I", data, _WEBP_FRAME)
-        sides = data[_WEBP_FRAME + 4 : _WEBP_FRAME + 10].ljust(6, b"\xff")
-        width, height = (1 + int.from_bytes(side, "little") for side in (sides[:3], sides[3:]))
-        orientation = _webp_orientation(data) if flags & _WEBP_HAS_EXIF else exif.UPRIGHT
-        return Header(WEBP, height, width, orientation)
+        # After four bytes of flags; 24 bits for each side.
+        low_width, high_width, low, high = struct.unpack_from("<HBHB", data, _WEBP_FRAME + 4)
+        sides = 1 + low + (high << 16), 1 + low_width + (high_width << 16)
+        return Header(WEBP, *sides, _webp_orientation(data))
     if kind == _WEBP_LOSSLESS:
         (bits,) = struct.unpack_from("<I", data, _WEBP_FRAME + 1)
         return Header(WEBP, 1 + (bits >> 14 & _14_BITS), 1 + (bits & _14_BITS))

@@ -37,8 +37,11 @@ class TokenStream(Protocol):
     def patch_fields(self) -> Mapping[str, npt.NDArray[np.uint8]]:
         """One row for each image token, in token order."""
 
-    def cut(self, start: int, stop: int) -> Mapping[str, npt.NDArray[Any]]:
-        """`tokens`, `modality`, `loss_mask`, `local_position`, `timestep` of [start, stop)."""
+    def cut(self, start: int, stop: int) -> Mapping[str, npt.NDArray[Any] | int]:
+        """`tokens`, `modality`, `loss_mask`, `local_position`, `timestep` of [start, stop).
+
+        One number where all tokens have the same, and nothing where it is the one of padding.
+        """
 
     def patch_range(self, start: int, stop: int) -> slice:
         """The patch rows of the tokens [start, stop)."""
@@ -67,13 +70,13 @@ class Excerpt:
     def length(self) -> int:
         return self.stop - self.start + self.lead
 
-    def pieces(self) -> Iterator[Mapping[str, npt.NDArray[Any]]]:
-        """The fields of its tokens, in the parts that it is put together from."""
+    def pieces(self) -> Iterator[tuple[int, Mapping[str, npt.NDArray[Any] | int]]]:
+        """The fields of its tokens, in the parts that it is put together from, and their sizes."""
         start = self.start
         if self.head is not None:
-            yield self.head
+            yield len(self.head["tokens"]), self.head
             start += len(self.head["tokens"]) - self.lead
-        yield self.tokens.cut(start, self.stop)
+        yield self.stop - start, self.tokens.cut(start, self.stop)
 
     @cached_property
     def images(self) -> int:
@@ -134,18 +137,15 @@ def assemble(
     """
     count = len(sequences)
     dtypes = TOKEN_FIELDS | {"tokens": vocabulary.dtype}
-    fields = {name: np.empty((count, length), dtype) for name, dtype in dtypes.items()}
+    fields = {name: np.full((count, length), _BLANK[name], x) for name, x in dtypes.items()}
     for row, sequence in enumerate(sequences):
         start = 0
-        for source in (piece for part in sequence.parts for piece in part.pieces()):
-            stop = start + len(source["tokens"])
+        for size, source in (piece for part in sequence.parts for piece in part.pieces()):
+            stop = start + size
             for name, array in source.items():
                 fields[name][row, start:stop] = array
             start = stop
         fields["segment"][row, :start] = _segments(sequence)
-        if start < length:
-            for name, blank in _BLANK.items():
-                fields[name][row, start:] = blank
         if not prompt_loss:
             fields["loss_mask"][row, : sequence.prompt_length] = 0
     images = [sum(part.images for part in sequence.parts) for sequence in sequences]

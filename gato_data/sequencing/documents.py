@@ -8,7 +8,6 @@ a step. Each document ends with `</s>`, without which a model would never learn 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from math import prod
 from typing import Any, Protocol
 
@@ -19,7 +18,7 @@ from gato_data.errors import ContentError
 from gato_data.sequencing.sequences import PATCH_BYTES, PATCH_FIELDS
 from gato_data.tokenizers import image
 from gato_data.tokenizers.text import TextTokenizer
-from gato_data.vocabulary import IMAGE, NO_POSITION, PATCH_SIDE, Modality, Vocabulary
+from gato_data.vocabulary import IMAGE, PATCH_SIDE, Modality, Vocabulary
 
 # SentencePiece holds a lattice of the whole text that it encodes, of many bytes a character.
 _CHUNK_CHARACTERS = 1 << 16
@@ -57,7 +56,8 @@ class Document:
     @property
     def text_bytes(self) -> int:
         """Bytes of its texts in UTF-8."""
-        return sum(len(part.text.encode()) for part in self.texts)
+        texts = (part.text for part in self.texts)
+        return sum(len(text) if text.isascii() else len(text.encode()) for text in texts)
 
 
 @dataclass(frozen=True)
@@ -116,20 +116,27 @@ class DocumentTokens:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def cut(self, start: int, stop: int) -> dict[str, npt.NDArray[Any]]:
-        """The fields of the tokens [start, stop), as `EpisodeTokens.cut` gives them."""
+    def cut(self, start: int, stop: int) -> dict[str, npt.NDArray[Any] | int]:
+        """The fields of the tokens [start, stop), but for positions and timesteps: none has one.
+
+        One number where all tokens have the same.
+        """
         ids = self.ids[start:stop]
-        is_text = ids != IMAGE
-        targets = is_text.astype(np.uint8)
-        first, last = (min(max(place - start, 0), len(ids)) for place in self.silent)
-        targets[first:last] = 0
-        return {
-            "tokens": ids,
-            "modality": np.where(is_text, np.uint8(Modality.TEXT), np.uint8(Modality.IMAGE)),
-            "loss_mask": targets,
-            "local_position": np.full(len(ids), NO_POSITION, np.int16),
-            "timestep": np.full(len(ids), -1, np.int32),
-        }
+        targets: npt.NDArray[Any] | int = 1
+        modality: npt.NDArray[Any] | int = Modality.TEXT
+        if self.has_images:
+            is_text = ids != IMAGE
+            modality = np.where(is_text, np.uint8(Modality.TEXT), np.uint8(Modality.IMAGE))
+            targets = is_text.astype(np.uint8)
+        if self.silent[1]:
+            targets = np.broadcast_to(np.uint8(targets), len(ids)).copy()
+            first, last = (min(max(place - start, 0), len(ids)) for place in self.silent)
+            targets[first:last] = 0
+        return {"tokens": ids, "modality": modality, "loss_mask": targets}
+
+    @property
+    def has_images(self) -> bool:
+        return len(self.patch_fields["patches"]) > 0
 
     @cached_property
     def _images_before(self) -> npt.NDArray[np.int64]:
@@ -137,7 +144,7 @@ class DocumentTokens:
 
     def patch_range(self, start: int, stop: int) -> slice:
         """The patch rows of the tokens [start, stop)."""
-        if not len(self.patch_fields["patches"]):
+        if not self.has_images:
             return slice(0, 0)
         before = self._images_before
         return slice(int(before[start]), int(before[stop]))
@@ -162,9 +169,7 @@ def tokenise(
       For each document its tokens, or why it cannot be used.
     """
     texts = [part.text for document in documents for part in document.texts]
-    chunks = [list(_chunks(found)) for found in texts]
-    encoded = iter(text.encode_many([chunk for found in chunks for chunk in found]))
-    ids = iter([np.concatenate([next(encoded) for _ in found]) for found in chunks])
+    ids = iter(_encode(texts, text))
     images = _Images(fitting)
     found: list[DocumentTokens | ContentError] = []
     for document in documents:
@@ -174,6 +179,15 @@ def tokenise(
         except ContentError as error:
             found.append(error)
     return found
+
+
+def _encode(texts: Sequence[str], text: TextTokenizer) -> list[npt.NDArray[np.int32]]:
+    """The ids of texts, encoded in one call."""
+    if all(len(found) <= _CHUNK_CHARACTERS for found in texts):
+        return text.encode_many(texts)
+    chunks = [list(_chunks(found)) for found in texts]
+    encoded = iter(text.encode_many([chunk for found in chunks for chunk in found]))
+    return [np.concatenate([next(encoded) for _ in found]) for found in chunks]
 
 
 class _Images:
@@ -207,19 +221,19 @@ def _tokens(
         else:
             patches.append(images.patch_fields(part))
             parts.append(np.full(len(patches[-1]["patches"]), IMAGE, np.int64))
-    ends = np.cumsum([0, *map(len, parts)]).tolist()
-    return DocumentTokens(
-        np.concatenate([*parts, [end]]).astype(vocabulary.dtype),
-        _joined(patches),
-        _silent(document, ends),
-    )
+    # Written once, in the type that they are stored in.
+    ids = np.empty(sum(map(len, parts)) + 1, vocabulary.dtype)
+    np.concatenate([*parts, [end]], out=ids, casting="unsafe")
+    return DocumentTokens(ids, _joined(patches), _silent(document, parts))
 
 
-def _silent(document: Document, ends: Sequence[int]) -> tuple[int, int]:
+def _silent(document: Document, ids: Sequence[npt.NDArray[Any]]) -> tuple[int, int]:
     """The tokens of the text that is no target; there is one such text at most."""
-    for part, (start, stop) in zip(document.parts, pairwise(ends), strict=True):
+    start = 0
+    for part, found in zip(document.parts, ids, strict=True):
         if isinstance(part, Text) and not part.is_target:
-            return start, stop
+            return start, start + len(found)
+        start += len(found)
     return 0, 0
 
 
@@ -227,12 +241,14 @@ def _joined(
     images: Sequence[Mapping[str, npt.NDArray[np.uint8]]],
 ) -> Mapping[str, npt.NDArray[np.uint8]]:
     """The patches of all images of a document."""
+    if not images:
+        return _NO_PATCHES
     if len(images) == 1:
         return images[0]
-    return {
-        name: np.concatenate([np.empty((0, width), np.uint8), *(image[name] for image in images)])
-        for name, width in PATCH_FIELDS.items()
-    }
+    return {name: np.concatenate([image[name] for image in images]) for name in PATCH_FIELDS}
+
+
+_NO_PATCHES = {name: np.empty((0, width), np.uint8) for name, width in PATCH_FIELDS.items()}
 
 
 def _chunks(text: str) -> Iterator[str]:

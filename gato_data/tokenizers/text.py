@@ -129,7 +129,7 @@ class TextTokenizer:
             [_utf8(text) for text in texts], return_type="numpy", num_threads=1
         )
         for index, text in enumerate(texts):
-            if _SPACE_MARK in text:
+            if not text.isascii() and _SPACE_MARK in text:
                 encoded[index] = self.encode(text)
         return encoded
 

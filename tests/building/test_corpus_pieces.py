@@ -12,7 +12,13 @@ from tests.building.builds import build, job_of, quarantine, records, write_conf
 from tests.building.corpus_builds import corpus_of, dataset_of, judge
 from tests.oracle import corpus_fixtures as fixtures
 from tests.oracle.corpora import InputFile
-from tests.oracle.corpora_records import caption_records, document_records, page_records, picture
+from tests.oracle.corpora_records import (
+    caption_records,
+    document_records,
+    page_records,
+    picture,
+    question_records,
+)
 from tests.oracle.corpus_fixtures import Written
 
 PICTURE = caption_records(0, 1, sides=(16,))[0]["image"]
@@ -91,11 +97,14 @@ def test_a_run_has_64_mebibytes_at_most(tmp_path: Path, text_model: Path) -> Non
 
 
 def test_pairs_of_small_files_meet_those_of_the_next(tmp_path: Path, text_model: Path) -> None:
-    # 17 records in files of 2 or 3, and five pairs in a sequence.
-    written = fixtures.webdataset(tmp_path / "input", caption_records(8, 17), shards=7)
+    # Two in each file, and five in a sequence: three files, three files, and the last one besides.
+    written = fixtures.webdataset(tmp_path / "input", caption_records(8, 14), shards=7)
     problems, built = judged(tmp_path, text_model, "image_text", written)
     assert problems == []
-    assert len(built) >= 4
+    assert len(built) == 2 + 2
+    first = {f"picture-{number:03d}" for number in range(6)}
+    ours = [{name.split("/")[-1] for name in names} for names in members(built)]
+    assert sum(names <= first for names in ours) == sum(not names & first for names in ours) == 2
     # Where all captions are used, they fill sequences sooner.
     several = fixtures.parquet(tmp_path / "several", caption_records(8, 17, captions=4), shards=7)
     settings = {"several": "all", "validation": 0.3}
@@ -235,6 +244,12 @@ def test_long_texts_are_encoded_in_parts(tmp_path: Path, crossing_model: Path) -
     problems, built = judged(tmp_path, crossing_model, "text", written, length=4096)
     assert problems == []
     assert len(built) > 10
+
+
+def test_white_space_before_an_answer_belongs_to_it(tmp_path: Path, crossing_model: Path) -> None:
+    written = fixtures.jsonl(tmp_path / "input", question_records(5, 12))
+    problems, _ = judged(tmp_path, crossing_model, "question_answer", written, loss="answer")
+    assert problems == []
 
 
 def test_ids_of_four_bytes(tmp_path: Path, text_model: Path) -> None:

@@ -181,11 +181,11 @@ MUTANTS = (
         "padding-on-the-left",
         "padding",
         ASSEMBLY,
-        "        start = 0\n        for source in",
+        "        start = 0\n        for size, source in",
         "        start = length - sequence.length\n"
         "        for name, blank in _BLANK.items():\n"
         "            fields[name][row, :start] = blank\n"
-        "        for source in",
+        "        for size, source in",
     ),
     Mutant(
         "action-predicted-from-its-own-position",

@@ -96,7 +96,7 @@ def question_records(
     """Images with a question and one answer each, or with a list of 1 to `answers`."""
     return [
         {
-            "id": f"question-{number:03d}",
+            "id": f'frage "ü" {number:03d}',
             "image": record["image"],
             "question": f"what is {number} of {{answer}}?",
             "answer": record["text"],
@@ -108,7 +108,7 @@ def question_records(
 def document_records(seed: int, count: int, words: tuple[int, int] = (1, 150)) -> Records:
     """Texts without line ends."""
     random = np.random.default_rng(seed)
-    return [{"id": f"text/{n}", "text": _words(random, *words)} for n in range(count)]
+    return [{"id": f"tëxt/{n}", "text": _words(random, *words)} for n in range(count)]
 
 
 def page_records(seed: int, count: int, sides: Sequence[int] = (16, 32)) -> Records:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from gato_data.errors import GatoDataError, UsageError
+from gato_data.storage import files
+from gato_data.tokenizers.text import TextTokenizer
 from pipelines import sample_sentences as job
 from pipelines import sampling as sampling_module
 from pipelines.cli import main
@@ -127,6 +129,16 @@ def test_sample_files_are_deleted_when_the_model_is_there(tmp_path):
     assert len(list((tmp_path / "m.model.sampling").iterdir())) == 1
     train_vocabulary([str(corpus)], str(tmp_path / "m.model"), 300)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "m.model"]
+
+
+def test_another_file_system_takes_model_and_sample_files():
+    files.publish_bytes("memory://far/in/a.txt", "\n".join(missions()).encode())
+    with pytest.raises(UsageError, match="--size"):
+        train_vocabulary(["memory://far/in"], "memory://far/out/m.model", 32_000)
+    assert len(files.list_names("memory://far/out/m.model.sampling")) == 1
+    train_vocabulary(["memory://far/in"], "memory://far/out/m.model", 300)
+    assert files.list_names("memory://far/out/m.model.sampling") == []
+    assert TextTokenizer.from_bytes(files.read_bytes("memory://far/out/m.model")).size == 300
 
 
 def test_what_an_earlier_run_sampled_is_taken_up_unless_it_changed(tmp_path, monkeypatch):

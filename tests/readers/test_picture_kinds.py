@@ -25,7 +25,11 @@ SCENE = photograph("coffee.png")[150:217, 200:303]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("scene", [SCENE, SCENE[:1, :1], SCENE[:9, :1], SCENE[:1, :17]], ids=str)
+@pytest.mark.parametrize(
+    "scene",
+    [SCENE, SCENE[:1, :1], SCENE[:9, :1], SCENE[:1, :17]],
+    ids=["scene", "pixel", "column", "row"],
+)
 def test_every_kind_is_read(kind: str, scene: Pixels) -> None:
     data, expected = KINDS[kind](scene)
     picture = EncodedPicture(data)

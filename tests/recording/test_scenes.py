@@ -49,6 +49,11 @@ def test_files_hold_the_samples(tmp_path: Path, name: str, sample: Callable[...,
     assert list(shards) == [f"scenes-0000{shard}.tar" for shard in range(4)]
     assert summary.size == sum(map(len, shards.values()))
 
+    counts = []
+    for shard in shards:
+        with tarfile.open(os.path.join(summary.path, shard)) as archive:
+            counts.append(len(archive.getnames()))
+    assert counts == [2, 4, 2, 4]
     found = members(summary.path)
     assert [member for member, _ in found] == [
         f"00000{number}.{end}" for number in range(6) for end in ("png", "json")
@@ -150,6 +155,9 @@ def test_progress_and_a_failure_on_the_way(tmp_path: Path) -> None:
         record_scenes(CAPTIONS, str(tmp_path), scenes=5, seed=0, progress=fail_at_the_third)
     assert seen == [1, 2, 3]
     assert list(tmp_path.rglob("*")) == []
+    seen.clear()
+    record_scenes(CAPTIONS, str(tmp_path), scenes=2, seed=0, progress=seen.append)
+    assert seen == [1, 2]
 
 
 @pytest.mark.parametrize(

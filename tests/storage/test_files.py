@@ -203,3 +203,17 @@ def test_make_folder(tmp_path: Path) -> None:
     files.make_folder(str(tmp_path / "a" / "b"))
     assert (tmp_path / "a" / "b").is_dir()
     files.make_folder("memory://needs/none")
+
+
+@pytest.mark.parametrize(
+    ("path", "local"),
+    [
+        ("a/b", "a/b"),
+        ("/a/b", "/a/b"),
+        ("file:///a/b", "/a/b"),
+        ("local:///a/b", "/a/b"),
+        ("memory://a/b", None),
+    ],
+)
+def test_local_path_is_where_a_file_lies_on_this_machine(path: str, local: str | None) -> None:
+    assert files.local_path(path) == local

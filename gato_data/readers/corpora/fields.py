@@ -69,7 +69,7 @@ def pick(record: Mapping[str, Any], wanted: Wanted) -> dict[str, Any]:
         values = (lookup(record, path) for path in paths)
         found[role] = next((value for value in values if value is not None), None)
         if found[role] is None:
-            names = ", ".join(map(str, sorted(record, key=str)[:_NAMED])) or "nothing"
+            names = ", ".join(map(_named, sorted(record, key=str)[:_NAMED])) or "nothing"
             raise ContentError(
                 f"it has no {role}: no field {' or '.join(paths)} (it has {names[:_SHOWN]})"
             )
@@ -78,6 +78,12 @@ def pick(record: Mapping[str, Any], wanted: Wanted) -> dict[str, Any]:
 
 # Fields and characters of them that a message lists.
 _NAMED, _SHOWN = 20, 300
+
+
+def _named(field: Any) -> str:
+    """A field's name for one line of a message: anybody may have written it."""
+    name = str(field)
+    return name if name.isprintable() else repr(name)
 
 
 def lookup(record: Any, path: str) -> Any:

@@ -159,14 +159,18 @@ def _filled(value: Any, role: str) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool):
         value = str(value)
     text = _checked(value, role)
-    if not text.strip():
+    if not text or text.isspace():
         raise ContentError(f"its {role} is empty")
     return text
 
 
 def _checked(value: Any, role: str) -> str:
+    if isinstance(value, bytes):
+        value = _decoded(value, role)
     if not isinstance(value, str):
         raise ContentError(f"its {role} is {_shown(value)}, not a text")
+    if value.isascii():  # which Python knows without looking
+        return value
     try:
         value.encode()
     except UnicodeEncodeError as error:
@@ -175,6 +179,16 @@ def _checked(value: Any, role: str) -> str:
             "text"
         ) from None
     return value
+
+
+def _decoded(value: bytes, role: str) -> str:
+    """Text that its file does not declare as such: a binary column, a member of a tar."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError as error:
+        raise ContentError(
+            f"its {role} is no UTF-8: byte 0x{value[error.start]:02x} at position {error.start}"
+        ) from None
 
 
 def _shown(value: Any) -> str:

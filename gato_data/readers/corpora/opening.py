@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from gato_data.errors import UsageError
 from gato_data.readers.corpora.compressed import codec_of
@@ -64,21 +65,50 @@ def open_corpus(
     Raises:
       UsageError: there are no such files, they are of several formats, or none has such fields.
     """
+    found = find_corpus(path, format=format, split=split, documents=documents)
+    found.container.check(files.join(found.directory, found.names[0]), wanted.columns)
+    folder = ImageFolder(images or found.directory, largest)
+    return CorpusSource(
+        found.directory, found.names, found.format, found.container, wanted, folder
+    )
+
+
+@dataclass(frozen=True)
+class CorpusFiles:
+    """The files of a corpus, of which nothing was read yet.
+
+    Attributes:
+      directory: where they lie.
+      names: of the files, sorted; one at least.
+      format: one of `FORMATS`.
+      container: reads files of the format.
+    """
+
+    directory: str
+    names: Sequence[str]
+    format: str
+    container: Container
+
+
+def find_corpus(
+    path: str, *, format: str | None = None, split: str = "train", documents: str = "file"
+) -> CorpusFiles:
+    """Finds the files of a corpus and their format; the arguments are those of `open_corpus`.
+
+    Raises:
+      UsageError: there are no such files, or they are of several formats.
+    """
     found = find_files(path)
     format = format or _format_of(found)
     if format == TFDS:
         from gato_data.readers.corpora.tfds import TfdsContainer
 
         tfds = TfdsContainer.open(found.directory, split)
-        container: Container = tfds
-        names: Sequence[str] = tfds.files
-    else:
-        names = _of_split(path, format, _of_format(found, format), split, found.is_chosen)
-        _check_copies(path, names)
-        container = _container(format, documents)
-    container.check(files.join(found.directory, names[0]), wanted.columns)
-    folder = ImageFolder(images or found.directory, largest)
-    return CorpusSource(found.directory, names, format, container, wanted, folder)
+        return CorpusFiles(found.directory, tfds.files, format, tfds)
+    names = _of_split(path, format, _of_format(found, format), split, found.is_chosen)
+    _check_copies(path, names)
+    _check_names(path, names)
+    return CorpusFiles(found.directory, names, format, _container(format, documents))
 
 
 def _container(format: str, documents: str) -> Container:
@@ -191,6 +221,13 @@ def _of_split(
     return chosen
 
 
+def stated_splits(found: FoundFiles, format: str) -> tuple[str, ...]:
+    """The splits that the names of the files state, sorted; none where not all of them state one."""
+    names = [name for name in found.names if _has_format(format, name)]
+    stated = [_stated_split(format, name, "train") for name in names]
+    return tuple(sorted({split for split in stated if split})) if all(stated) else ()
+
+
 def _stated_split(format: str, name: str, split: str) -> str | None:
     """The split that a file's name states: train-00000.parquet, c4-train.00000.json.gz, test/1.tar.
 
@@ -200,6 +237,17 @@ def _stated_split(format: str, name: str, split: str) -> str | None:
     names = f"{_SPLITS}|{re.escape(split.lower())}"
     found = re.search(f"{before}({names})(?=[-_./0-9])", name.lower())
     return found[1] if found else None
+
+
+def _check_names(path: str, names: Sequence[str]) -> None:
+    """Refuses names that are no text, as an index, an id and a manifest have to hold them."""
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise UsageError(
+                f"{path}: the name of the file {name!r} is no UTF-8. Give it another one."
+            ) from None
 
 
 def _check_copies(path: str, names: Sequence[str]) -> None:

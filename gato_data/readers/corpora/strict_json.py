@@ -39,7 +39,9 @@ def parse(data: bytes) -> Any:
         if _SURROGATE.search(data):
             json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
-        raise ContentError(f"it is no JSON: {error.msg} at character {error.pos}") from None
+        raise ContentError(
+            f"it is no JSON: {error.msg.removesuffix(' at')} at character {error.pos}"
+        ) from None
     except UnicodeEncodeError:
         raise ContentError("it has an escaped half of a surrogate pair without the other") from None
     except RecursionError:

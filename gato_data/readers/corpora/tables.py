@@ -26,8 +26,8 @@ from gato_data.readers.damage import damage_named
 _NUMBER = 8
 # Bytes of rows that are made values of Python's at once.
 _RUN = 16 << 20
-# No file has more rows; a damaged one may state any number. And where more than so many are lost for
-# one reason, a single fault counts them.
+# No file has more rows; a damaged one may state any number. Where more than `_MOST_FAULTS` are lost
+# for one reason, a single fault counts them.
 MOST_ROWS = 1 << 40
 _MOST_FAULTS = 1 << 20
 # Nested types deeper than this are no documents.
@@ -217,7 +217,7 @@ def value_sizes(array: pa.Array) -> npt.NDArray[np.int64]:
         return _dictionary_sizes(array)
     if types.is_struct(kind):
         parts = (value_sizes(array.field(number)) for number in range(kind.num_fields))
-        return sum(parts, np.zeros(len(array), np.int64))
+        return np.where(_present(array), sum(parts, np.zeros(len(array), np.int64)), 0)
     if _is_list(kind):
         lengths = _numbers(pc.list_value_length(array))
         totals = np.concatenate([[0], np.cumsum(value_sizes(array.flatten()) + _NUMBER)])
@@ -248,11 +248,15 @@ def _numbers(lengths: pa.Array) -> npt.NDArray[np.int64]:
     return np.asarray(filled, np.int64)
 
 
+def _present(array: pa.Array) -> npt.NDArray[np.bool_]:
+    """Which values are not missing, bool [n]."""
+    return np.asarray(pc.is_valid(array), np.bool_)
+
+
 def _dictionary_sizes(array: pa.DictionaryArray) -> npt.NDArray[np.int64]:
     sizes = np.zeros(len(array), np.int64)
-    present = pc.is_valid(array.indices).to_numpy(zero_copy_only=False)
     which = array.indices.drop_null().to_numpy()
-    sizes[present] = value_sizes(array.dictionary)[which]
+    sizes[_present(array)] = value_sizes(array.dictionary)[which]
     return sizes
 
 
@@ -262,5 +266,4 @@ def _view_sizes(array: pa.Array) -> npt.NDArray[np.int64]:
     if views is None:
         return np.zeros(len(array), np.int64)
     lengths = np.frombuffer(views, np.int32, 4 * len(array), 16 * array.offset)[::4]
-    present = pc.is_valid(array).to_numpy(zero_copy_only=False)
-    return np.where(present, lengths, 0).astype(np.int64)
+    return np.where(_present(array), lengths, 0).astype(np.int64)

@@ -1,6 +1,7 @@
 """Comments in YAML that keep to the width of a page, whatever stands in them."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.cells import cell_len
@@ -49,6 +50,18 @@ def explained(lines: Iterable[str], why: str, indent: int, column: int = 0) -> I
         return
     yield from comment(why, indent)
     yield from found
+
+
+def command_lines(words: Sequence[str], indent: int) -> Iterator[str]:
+    """A command to copy, on two lines where one is too long."""
+    start = f"{' ' * indent}#   "
+    *first, option, value = [escape(shlex.quote(word)) for word in words]
+    line = f"{start}{' '.join([*first, option, value])}"
+    if cell_len(line) <= WIDTH:
+        yield line
+        return
+    yield f"{start}{' '.join(first)} \\"
+    yield f"{start}  {option} {value}"
 
 
 def pair(key: str, value: Any, indent: int) -> list[str]:

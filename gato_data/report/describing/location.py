@@ -61,21 +61,25 @@ def locate(path: str, split: str | None = None) -> Location:
     """
     tfds = None
     if path.startswith(_TFDS):
-        directory, tfds = _prepared(path.removeprefix(_TFDS))
+        directory, tfds = prepared(path.removeprefix(_TFDS))
     else:
-        directory = _data_set_folder(os.path.expanduser(path))
+        path = os.path.expanduser(path)
+        found = data_set_folder(path)
+        if found is None:
+            raise UsageError(_nothing_there(path.rstrip("/") or path))
+        directory = found
     # Of none that TFDS prepared: the reader says what it misses.
     kind = kind_of(directory) or RLDS
     if kind == MINARI:
         if split is not None:
             raise UsageError(f"{path}: Minari data sets have no splits. Leave --split out.")
         return Location(kind, directory, tfds, _minari_name(directory), None, ())
-    splits = _splits(directory)
+    splits = splits_of(directory)
     chosen = split or ("train" if "train" in splits or not splits else splits[0])
-    return Location(kind, directory, tfds, _name(directory), chosen, splits)
+    return Location(kind, directory, tfds, name_of(directory), chosen, splits)
 
 
-def _prepared(name: str) -> tuple[str, str]:
+def prepared(name: str) -> tuple[str, str]:
     """Where TFDS prepared a data set, and its name with the version."""
     pattern = read_schema("config.schema.json")["$defs"]["dataset"]["properties"]["tfds"]["pattern"]
     if not re.search(pattern, name):
@@ -87,11 +91,11 @@ def _prepared(name: str) -> tuple[str, str]:
     return directory, f"{name.partition(':')[0]}:{files.name_of(directory)}"
 
 
-def _data_set_folder(path: str) -> str:
-    """The folder itself, or the only data set one or two levels below it.
+def data_set_folder(path: str) -> str | None:
+    """The folder itself, or the only data set one or two levels below it; None: there is none.
 
     Raises:
-      UsageError: there is none, or more than one.
+      UsageError: there is more than one.
     """
     path = path.rstrip("/") or path
     if kind_of(path):
@@ -104,20 +108,20 @@ def _data_set_folder(path: str) -> str:
     if len(found) > 1:
         names = ", ".join(map(escape, found[:_NAMED])) + " …" * (len(found) > _NAMED)
         raise UsageError(f"{path}: {len(found)} data sets are below it. Name one of {names}.")
-    if not found:
-        raise UsageError(_nothing_there(path))
-    return found[0]
+    return found[0] if found else None
 
 
 def _nothing_there(path: str) -> str:
     """What is wrong with a path, and what to type in its place."""
     what = (
-        f"is no data set: it has no {FEATURES}, which TFDS writes, and no data/{METADATA}, which "
-        "Minari writes"
+        f"is no data set: it has no {FEATURES}, which TFDS writes, no data/{METADATA}, which "
+        "Minari writes, and no files of a corpus, whose names end in .jsonl, .txt, .parquet, "
+        ".arrow or .tar"
     )
     give = (
         "the folder of one version, such as NAME/1.0.0, or of one Minari data set on this machine, "
-        "such as NAMESPACE/NAME-v0"
+        "such as NAMESPACE/NAME-v0; or the files of a corpus, by their folder or by a glob such as "
+        "'data/*.jsonl'"
     )
     if files.is_remote(path):
         return f"{path}: {what}. Give {give}."
@@ -142,12 +146,12 @@ def _data_sets_in(folder: str) -> list[str]:
     return found
 
 
-def _splits(directory: str) -> tuple[str, ...]:
+def splits_of(directory: str) -> tuple[str, ...]:
     matches = map(_RECORD_FILE.search, files.list_names(directory))
     return tuple(sorted({match[1] for match in matches if match}))
 
 
-def _name(directory: str) -> str:
+def name_of(directory: str) -> str:
     """The name that the data set gives itself, or that of its folder."""
     info = _stated(files.join(directory, "dataset_info.json"))
     parts = [info.get("name"), info.get("configName")]

@@ -10,6 +10,7 @@ from rich.cells import cell_len
 
 from gato_data.readers.features import TEXT
 from gato_data.report.describing.comments import (
+    command_lines,
     comment,
     commented_out,
     explained,
@@ -101,7 +102,7 @@ def _head(proposal: Proposal, commands: Commands) -> Iterator[str]:
     )
     yield "#"
     name = proposal.request.name
-    yield from _command_lines(["gato-data", "plan", commands.config, "--output", f"out/{name}"], 0)
+    yield from command_lines(["gato-data", "plan", commands.config, "--output", f"out/{name}"], 0)
     if proposal.problems:
         yield "#"
     for text in proposal.problems:
@@ -144,7 +145,7 @@ def _vocabulary(proposal: Proposal, commands: Commands) -> Iterator[str]:
     yield "vocabulary:"
     if not proposal.request.has_model:
         yield from warning(_model_warning(), 2)
-        yield from _command_lines(_command_words(proposal, commands), 2)
+        yield from command_lines(_command_words(proposal, commands), 2)
         if not _vocab_reads_it(proposal):
             yield from comment("(text files with such texts; `vocab` reads only Text features)", 2)
     yield from pair("text_model", proposal.request.text_model, 2)
@@ -168,18 +169,6 @@ def _command_words(proposal: Proposal, commands: Commands) -> list[str]:
 
 def _command(proposal: Proposal, commands: Commands) -> str:
     return shlex.join(_command_words(proposal, commands))
-
-
-def _command_lines(words: list[str], indent: int) -> Iterator[str]:
-    """A command to copy, on two lines where one is too long."""
-    start = f"{' ' * indent}#   "
-    *first, option, value = [escape(shlex.quote(word)) for word in words]
-    line = f"{start}{' '.join([*first, option, value])}"
-    if cell_len(line) <= WIDTH:
-        yield line
-        return
-    yield f"{start}{' '.join(first)} \\"
-    yield f"{start}  {option} {value}"
 
 
 def _alignment(sequence: dict[str, Any] | None) -> Iterator[str]:

@@ -1,16 +1,30 @@
 """Which records are looked at: a bounded number, spread over the files."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
+from typing import Protocol, TypeVar
 
 from gato_data.config_types import LimitsConfig
-from gato_data.readers.source import Source, StoredRecord
 
 # Files that are opened, at most, for each one that should have sufficed: some may be empty.
 _TRIES = 4
 
 
-def sample(source: Source, episodes: int) -> Iterator[tuple[str, StoredRecord]]:
+Found = TypeVar("Found", covariant=True)
+
+
+class Scanned(Protocol[Found]):
+    """What can be looked at: a `Source`, or a corpus; see there."""
+
+    @property
+    def files(self) -> Sequence[str]: ...
+
+    def stated(self, file: str) -> int: ...
+
+    def scan(self, file: str, largest: int) -> Iterator[Found]: ...
+
+
+def sample(source: Scanned[Found], episodes: int) -> Iterator[tuple[str, Found]]:
     """The first records of files that lie far apart, with the names of the files.
 
     Faulty records count like others, so that not more is read than was asked for.

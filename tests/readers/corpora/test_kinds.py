@@ -58,6 +58,7 @@ def test_templates() -> None:
 def test_texts() -> None:
     dataset = TextConfig(name="t")
     assert parts(dataset, text=" as it is\r\n") == [(Text(" as it is\r\n"),)]
+    assert parts(dataset, text="ü".encode()) == [(Text("ü"),)]
 
 
 @pytest.mark.fidelity("document-order")
@@ -81,7 +82,7 @@ def test_interleaved_by_marks() -> None:
         (TextConfig(name="t"), {"text": ""}, "its text is empty"),
         (TextConfig(name="t"), {"text": " \n\t"}, "its text is empty"),
         (TextConfig(name="t"), {"text": ["a"]}, "its text is ['a'], not a text"),
-        (TextConfig(name="t"), {"text": b"a"}, "its text is b'a', not a text"),
+        (TextConfig(name="t"), {"text": b"a\xe9"}, "its text is no UTF-8: byte 0xe9 at position 1"),
         (
             TextConfig(name="t"),
             {"text": "ab\ud800"},

@@ -209,6 +209,7 @@ def test_every_kind_of_feature(kinds: Path, name: str) -> None:
     value = raw.fields[name]
     assert type(value) is type(READABLE[name])
     TfdsContainer.open(str(kinds), "train").check("", {name, "text"})
+    assert scan(kinds, frozenset({"other"}))[0].fields == {}
 
 
 @pytest.mark.parametrize("name", UNREADABLE)
@@ -220,12 +221,6 @@ def test_features_that_are_no_fields(kinds: Path, name: str) -> None:
     assert "Name other fields by `fields`" in str(caught.value)
     (raw,) = scan(kinds, frozenset({name, "text"}))
     assert raw.fields == {"text": "t"}
-
-
-def test_nothing_but_the_columns_is_decoded(kinds: Path) -> None:
-    (raw,) = scan(kinds, frozenset(READABLE))
-    assert raw.fields == READABLE
-    assert scan(kinds, frozenset())[0].fields == {}
 
 
 def test_check_names_the_features_there_are(coco: Path) -> None:

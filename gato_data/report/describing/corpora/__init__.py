@@ -1,0 +1,1 @@
+"""`gato-data describe` for corpora: what their first records hold, and a config for them."""
