@@ -112,8 +112,7 @@ def _records(context: CorpusContext, selection: Selection) -> _Records:
 
 def _runs(context: CorpusContext, selection: Selection) -> list[list[int]]:
     """The records of each file in runs of a fixed number, whatever becomes of them."""
-    has_images = isinstance(context.dataset, PictureConfig)
-    most = _RECORDS_WITH_IMAGES if has_images else _RECORDS_OF_TEXT
+    most = _records_of_a_run(context)
     columns = selection.index.select(["file", "size"]).to_pydict()
     whole = {file for file in context.source.files if context.source.is_whole(file)}
     runs: list[list[int]] = []
@@ -128,6 +127,11 @@ def _runs(context: CorpusContext, selection: Selection) -> list[list[int]]:
     return runs
 
 
+def _records_of_a_run(context: CorpusContext) -> int:
+    has_images = isinstance(context.dataset, PictureConfig)
+    return _RECORDS_WITH_IMAGES if has_images else _RECORDS_OF_TEXT
+
+
 def _pieces(
     context: CorpusContext,
     selection: Selection,
@@ -135,16 +139,57 @@ def _pieces(
     runs: Sequence[Sequence[int]],
     records: _Records,
 ) -> list[list[int]]:
-    """The kept records of a split, run by run; runs with too few pairs joined with the next.
+    """The kept records of a split, run by run; small runs joined where records come together.
+
+    Raises:
+      UsageError: all of them together are too few for a group of pairs.
+    """
+    kept = {row for row in selection.kept if selection.splits[row] == split}
+    pieces = [piece for run in runs if (piece := [row for row in run if row in kept])]
+    if not pieces:
+        return pieces
+    if isinstance(context.dataset, PairsConfig):
+        return _joined_for_pairs(context, context.dataset, split, pieces, records)
+    if _packs(context):
+        return _joined_for_packs(context, selection, pieces)
+    return pieces
+
+
+def _packs(context: CorpusContext) -> bool:
+    dataset = context.dataset
+    return isinstance(dataset, TextConfig | InterleavedConfig) and dataset.pack
+
+
+def _joined_for_packs(
+    context: CorpusContext, selection: Selection, pieces: Sequence[Sequence[int]]
+) -> list[list[int]]:
+    """Pieces of small files together, so that their documents can share sequences."""
+    most, sizes = _records_of_a_run(context), selection.index["size"].to_pylist()
+    joined: list[list[int]] = [[]]
+    held = 0
+    for piece in pieces:
+        size = sum(sizes[row] for row in piece)
+        if len(joined[-1]) + len(piece) > most or held + size > LARGEST_PIECE:
+            joined.append([])
+            held = 0
+        joined[-1] += piece
+        held += size
+    return [piece for piece in joined if piece]
+
+
+def _joined_for_pairs(
+    context: CorpusContext,
+    dataset: PairsConfig,
+    split: str,
+    pieces: Sequence[Sequence[int]],
+    records: _Records,
+) -> list[list[int]]:
+    """Pieces with too few pairs for a group joined with the next.
 
     Raises:
       UsageError: all of them together are too few.
     """
-    kept = {row for row in selection.kept if selection.splits[row] == split}
-    pieces = [piece for run in runs if (piece := [row for row in run if row in kept])]
-    if not isinstance(context.dataset, PairsConfig) or not pieces:
-        return pieces
-    wanted = context.dataset.pairs
+    wanted = dataset.pairs
     joined: list[list[int]] = [[]]
     for piece in pieces:
         if _count(records, joined[-1]) >= wanted:
@@ -157,7 +202,7 @@ def _pieces(
     if held < wanted:
         where = context.source.directory
         advice = f"Set `pairs` to {held} or less"
-        if context.dataset.validation:
+        if dataset.validation:
             advice += ", or change `validation`"
         raise UsageError(
             f"{context.where}: the split {split} of {where} has {held} pairs, fewer than the "
@@ -183,7 +228,7 @@ def _size(context: CorpusContext, records: _Records, piece: Sequence[int]) -> Ep
         return EpisodeSize(groups, used, used * share)
     windows, covered = _windows(context, tokens)
     packed = 0.0
-    if isinstance(dataset, TextConfig | InterleavedConfig) and dataset.pack:
+    if _packs(context):
         is_short = tokens < length
         windows, covered = np.where(is_short, 0, windows), np.where(is_short, tokens, covered)
         packed = float(np.ceil(tokens[is_short].sum() / length / PACKED_SHARE))

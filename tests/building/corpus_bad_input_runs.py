@@ -1,4 +1,8 @@
-"""Runs of the command line over corpora with faults, and what became of every record."""
+"""Runs of the command line over corpora with faults, and what became of every record.
+
+outcome = run("text", folder)
+assert outcome.refused == {"a.txt#0": "its text is empty"}
+"""
 
 import io
 import json
@@ -37,15 +41,25 @@ class Outcome:
     @property
     def used(self) -> set[str]:
         """Ids of the records that stand in sequences."""
-        return {name for record in records(self.output) for name in _ids(record["episode_id"])}
+        return {name for record in records(self.output) for name in ids_of(record["episode_id"])}
+
+    @property
+    def groups(self) -> list[list[str]]:
+        """Ids of the pairs, of each sequence."""
+        return [ids_of(record["episode_id"]) for record in records(self.output)]
 
     @property
     def refused(self) -> dict[str, str]:
         """The reason by record, called `<file>#<record>`, of all records in quarantine."""
         return {f"{x['file']}#{x['record']}": x["reason"] for x in quarantine(self.output, NAME)}
 
+    @property
+    def offsets(self) -> dict[str, int]:
+        """Where the records in quarantine begin."""
+        return {f"{x['file']}#{x['record']}": x["offset"] for x in quarantine(self.output, NAME)}
 
-def _ids(title: str) -> list[str]:
+
+def ids_of(title: str) -> list[str]:
     """Ids of the records of a sequence: of a document, or the list of a group or pack."""
     return list(json.loads(title)) if title.startswith("[") else [title]
 
@@ -68,13 +82,15 @@ class Runner:
           path: of its files.
           verb: `plan` or `build`.
           share: of the records that may go to the quarantine.
-          other: keys of the data set; the sections of the config among them, as mappings.
+          other: keys of the data set; besides `output`, the name of the output directory, and
+            `config`, `vocabulary`, `sequence` and `limits`: what else the config has.
         """
         config: dict[str, Any] = {
             "vocabulary": {"text_model": str(self._model)},
             "sequence": {"length": 64},
             "limits": {"quarantine_share": share},
         }
+        config |= other.pop("config", {})
         for section in ("vocabulary", "sequence", "limits"):
             config[section] |= other.pop(section, {})
         output = self.folder / other.pop("output", "out")
@@ -90,7 +106,7 @@ class Runner:
         captured = self._capsys.readouterr()
         shown = captured.out + captured.err
         for word in ("Traceback", "a defect of this program", "The Beam pipeline failed"):
-            assert word not in shown
+            assert word not in shown, shown
         assert all(character.isprintable() or character == "\n" for character in shown)
         return Outcome(status, shown, output)
 
@@ -108,7 +124,7 @@ def captions(count: int) -> list[dict[str, Any]]:
     return [{"image": "red.png", "text": f"a red square {number}"} for number in range(count)]
 
 
-def images(folder: Path, **others: bytes) -> Path:
+def picture_files(folder: Path, **others: bytes) -> Path:
     """A folder with `red.png`, and others by their names before `.png`."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in {"red": RED, **others}.items():
@@ -136,3 +152,8 @@ def samples(count: int) -> list[tuple[str, bytes]]:
     for number in range(count):
         found += [(f"{number:04d}.png", RED), (f"{number:04d}.txt", b"a red square %d" % number)]
     return found
+
+
+def names(file: str, numbers: Iterable[int]) -> set[str]:
+    """Records of a file, as they are called without an id."""
+    return {f"{file}#{number}" for number in numbers}

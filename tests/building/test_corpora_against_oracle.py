@@ -1,7 +1,7 @@
 """Whole builds of corpora against the slow oracle, for each kind and source."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +161,7 @@ def test_episodes_and_corpora_in_one_build(tmp_path: Path, mixed: Path, text_mod
     captions = fixtures.coco(tmp_path / "captions", SEVERAL)
     texts = fixtures.jsonl(tmp_path / "texts", TEXTS)
     episodes = {**MIXED, "path": str(mixed), "weight": 2.0}
-    config = {
+    config: dict[str, Any] = {
         "seed": 1,
         "vocabulary": {"text_model": str(text_model)},
         "sequence": {"length": 96, "align": "timestep"},
@@ -180,8 +180,8 @@ def test_episodes_and_corpora_in_one_build(tmp_path: Path, mixed: Path, text_mod
         problems += found
         total += sum(counts.values())
         assert manifest["datasets"][name]["counts"]["sequences"] == sum(counts.values()) >= 9
-    settings = {"text_model": str(text_model), "length": 96, "align": "timestep"}
-    source = Source(str(mixed), episodes, prompt=config["prompt"], **settings)
+    source = Source(str(mixed), episodes, str(text_model), length=96, align="timestep")
+    source = replace(source, prompt=config["prompt"])
     played = records(tmp_path / "out", "mixed")
     problems += [line for record in played for line in explain(record, source)]
     problems += check_build(played, source, kept=kept_episodes(source))

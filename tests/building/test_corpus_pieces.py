@@ -107,7 +107,7 @@ def test_pairs_of_small_files_meet_those_of_the_next(tmp_path: Path, text_model:
     assert sum(names <= first for names in ours) == sum(not names & first for names in ours) == 2
     # Where all captions are used, they fill sequences sooner.
     several = fixtures.parquet(tmp_path / "several", caption_records(8, 17, captions=4), shards=7)
-    settings = {"several": "all", "validation": 0.3}
+    settings: dict[str, Any] = {"several": "all", "validation": 0.3}
     problems, _ = judged(tmp_path / "all", text_model, "image_text", several, **settings)
     assert problems == []
 

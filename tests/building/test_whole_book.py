@@ -82,6 +82,20 @@ def test_every_token_of_a_document_is_in_a_window(tmp_path: Path) -> None:
     assert sizes == {True, False}
 
 
+@pytest.mark.parametrize("packed", [True, False])
+def test_documents_of_many_small_files_share_sequences(packed: bool, tmp_path: Path) -> None:
+    train_text_model(tmp_path / "text.model")
+    (tmp_path / "texts").mkdir()
+    for number in range(9):
+        (tmp_path / f"texts/{number}.txt").write_text("go to the red ball")
+    dataset = {"name": "texts", "kind": "text", "path": "texts", "pack": packed}
+    config = {"vocabulary": {"text_model": "text.model"}, "datasets": [dataset]}
+    build(write_config(tmp_path, config), tmp_path / "out")
+    names = [record["episode_id"] for record in records(tmp_path / "out")]
+    expected = [f"{number}.txt#0" for number in range(9)]
+    assert sorted(json.loads(names[0]) if packed else names) == expected
+
+
 def _documents(found: list[dict[str, object]], text: TextTokenizer) -> list[str]:
     """The documents of packed records, told apart by `segment`."""
     documents = []

@@ -134,6 +134,7 @@ class Corpus:
         """The records of a split, run by run, without those that the index refuses."""
         everything = list(self._numbered())
         found = []
+        weights: list[int] = []
         for file in sorted(self.files, key=lambda file: file.name):
             records = [named for name, _, named in everything if name == file.name]
             sizes = file.sizes or (0,) * len(records)
@@ -149,6 +150,10 @@ class Corpus:
                 ]
                 if piece:
                     found.append(piece)
+                    of_name = {records[number].id: sizes[number] for number in run}
+                    weights.append(sum(of_name[named.id] for named in piece))
+        if self._is_text and self.config.get("pack"):
+            return corpora_cuts.filled(found, weights, self.config["kind"] != "text")
         if self._is_text:
             return found
         pairs = [sum(self._pairs_of(named) for named in piece) for piece in found]

@@ -52,6 +52,27 @@ def joined(pieces: list[list[T]], sizes: list[int], least: int) -> list[list[T]]
     return found
 
 
+def filled(pieces: list[list[T]], weights: list[int], has_images: bool) -> list[list[T]]:
+    """Pieces of documents that are packed: neighbours together, up to the size of a run.
+
+    Args:
+      pieces: records.
+      weights: stored bytes of each piece.
+      has_images: whether the records are of images.
+    """
+    found: list[list[T]] = []
+    stored = 0
+    for piece, weight in zip(pieces, weights, strict=True):
+        fits = found and len(found[-1] + piece) <= RUN_RECORDS[has_images]
+        if fits and stored + weight <= RUN_BYTES:
+            found[-1] = found[-1] + piece
+            stored += weight
+        else:
+            found.append(piece)
+            stored = weight
+    return found
+
+
 def cover(tokens: int, length: int, phase: float) -> list[int]:
     """Starts of windows that hold every token of a document, walking from a phase before it."""
     if tokens <= length:

@@ -187,14 +187,14 @@ def chunks(text: str, most: int) -> list[str]:
 
     Args:
       text: any text.
-      most: characters of a part; each but the last ends before the last newline among them, else
-        before the last space, else anywhere.
+      most: characters of a part; each but the last ends before the last newline among them or just
+        behind them, else before the last such space, else anywhere.
     """
     parts = []
     while len(text) > most:
         # The part must not be empty, so that a newline or space at its own start does not count.
-        cuts = [place for place in range(1, most) if text[place] == "\n"]
-        cuts = cuts or [place for place in range(1, most) if text[place] == " "]
+        cuts = [place for place in range(1, most + 1) if text[place] == "\n"]
+        cuts = cuts or [place for place in range(1, most + 1) if text[place] == " "]
         cut = cuts[-1] if cuts else most
         parts.append(text[:cut])
         text = text[cut:]

@@ -62,12 +62,12 @@ def test_small_pieces_go_together() -> None:
     [
         ("abcd", ["abcd"]),
         ("abcde", ["abcd", "e"]),
-        ("a bc\nde", ["a", " bc", "\nde"]),
-        ("a\nb d e f", ["a", "\nb", " d", " e f"]),
+        ("a bc\nde", ["a bc", "\nde"]),
+        ("a\nb d e f", ["a", "\nb d", " e f"]),
         ("\nabcdef", ["\nabc", "def"]),
         ("abcd\nefg", ["abcd", "\nefg"]),
         ("a\nb\nc\nd", ["a\nb", "\nc\nd"]),
-        ("a\nb c d", ["a", "\nb", " c d"]),
+        ("a\nb c d", ["a", "\nb c", " d"]),
     ],
 )
 def test_long_texts_are_cut_before_white_space(text: str, parts: list[str]) -> None:

@@ -10,6 +10,7 @@ from gato_data.building.context import Job
 from gato_data.config import load_config
 from gato_data.errors import ContentError, GatoDataError, UsageError
 from gato_data.sequencing import draws
+from gato_data.storage import files, framing
 from gato_data.tokenizers.text import TextTokenizer
 from pipelines.cli import main
 from pipelines.config_texts import ConfiguredTexts, has_text
@@ -312,6 +313,23 @@ def test_a_missing_field_stops_with_the_share_that_the_config_allows(tmp_path):
     summary = train_vocabulary([str(path)], str(tmp_path / "m.model"), 280)
     assert summary.sentences == 90
     assert "a: 10 of 100 records" in summary.warnings[0]
+
+
+def test_records_that_should_be_there_and_are_not_count_as_unusable(tmp_path):
+    texts = [{"text": f"line {n:03d}"} for n in range(300)]
+    corpus_fixtures.c4(tmp_path / "texts", texts)
+    # The first file ends after 146 of its 150 records.
+    path = min((tmp_path / "texts").glob("*.tfrecord-00000*"))
+    with files.open_read(str(path)) as file:
+        kept = list(framing.scan(file, 1 << 20))[:146]
+    path.write_bytes(b"".join(framing.frame(record.payload) for record in kept))
+    datasets = {"datasets": [kind("texts")]}
+    config = write_config(tmp_path, datasets)
+    with pytest.raises(GatoDataError, match=r"4 of 300 records .* should have 150 .* and has 146"):
+        train_vocabulary([str(config)], str(tmp_path / "m.model"), 280)
+    config = write_config(tmp_path, datasets | {"limits": {"quarantine_share": 0.02}})
+    summary = train_vocabulary([str(config)], str(tmp_path / "m.model"), 280)
+    assert (summary.sentences, summary.pools[0].faults) == (296, 4)
 
 
 def test_a_record_over_the_limit_is_a_fault(tmp_path):

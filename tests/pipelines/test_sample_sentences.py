@@ -170,6 +170,28 @@ def test_what_an_earlier_run_sampled_is_taken_up_unless_it_changed(tmp_path, mon
     assert read == ["a.txt", "b.txt"]
 
 
+def test_more_room_than_an_earlier_run_had_and_faults_are_looked_for_anew(tmp_path):
+    corpus = json_lines(tmp_path / "a.jsonl", 400, 4)
+    sampled(tmp_path / "old", 4_500, pool("all", corpus))
+    (path,) = (tmp_path / "old" / "samples").iterdir()
+    before = path.stat().st_mtime_ns
+    (wider,) = sampled(tmp_path / "old", 5_000, pool("all", corpus))
+    assert [wider] == sampled(tmp_path / "new", 5_000, pool("all", corpus))
+    assert 5_000 - 15 < wider.sampled <= 5_000
+    assert path.stat().st_mtime_ns > before
+    before = path.stat().st_mtime_ns
+    sampled(tmp_path / "old", 5_000, pool("all", corpus))
+    assert path.stat().st_mtime_ns > before  # because of the four
+    json_lines(corpus, 400, 0)
+    sampled(tmp_path / "old", 4_500, pool("all", corpus))
+    before = path.stat().st_mtime_ns
+    sampled(tmp_path / "old", 4_500, pool("all", corpus))
+    assert path.stat().st_mtime_ns == before
+    assert sampled(tmp_path / "old", 5_500, pool("all", corpus)) == sampled(
+        tmp_path / "other", 5_500, pool("all", corpus)
+    )
+
+
 def test_a_sample_file_that_broke_is_made_again(tmp_path):
     corpus = write(tmp_path / "a.txt", numbered(30))
     found = sampled(tmp_path, 5_000, pool("all", corpus))

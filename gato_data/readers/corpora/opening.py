@@ -68,9 +68,7 @@ def open_corpus(
     found = find_corpus(path, format=format, split=split, documents=documents)
     found.container.check(files.join(found.directory, found.names[0]), wanted.columns)
     folder = ImageFolder(images or found.directory, largest)
-    return CorpusSource(
-        found.directory, found.names, found.format, found.container, wanted, folder
-    )
+    return CorpusSource(found.directory, found.names, found.format, found.container, wanted, folder)
 
 
 @dataclass(frozen=True)
@@ -222,7 +220,7 @@ def _of_split(
 
 
 def stated_splits(found: FoundFiles, format: str) -> tuple[str, ...]:
-    """The splits that the names of the files state, sorted; none where not all of them state one."""
+    """The splits that the names of files state, sorted; none where not all of them state one."""
     names = [name for name in found.names if _has_format(format, name)]
     stated = [_stated_split(format, name, "train") for name in names]
     return tuple(sorted({split for split in stated if split})) if all(stated) else ()

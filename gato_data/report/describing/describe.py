@@ -3,8 +3,11 @@
 import os
 import re
 from dataclasses import dataclass
+from functools import partial
 
 from gato_data.errors import UsageError
+from gato_data.report.describing.corpora.describe import describe_corpus
+from gato_data.report.describing.corpora.place import CorpusPlace, corpus_at
 from gato_data.report.describing.gathering import gather
 from gato_data.report.describing.location import locate
 from gato_data.report.describing.page import Commands, page, warnings
@@ -41,10 +44,10 @@ def describe(
     """Describes a data set; writes nothing.
 
     Args:
-      path: as `locate` takes it.
+      path: as `corpus_at` and `locate` take it.
       output: the file that the config is meant for; its paths are relative to that file's folder.
         None: the current folder.
-      episodes: how many are read, at most.
+      episodes: how many are read, at most; of a corpus, records.
       name: of the data set in the config; None: its own.
       text_model: a SentencePiece model, if there is one already.
       split: None: train, or the first one.
@@ -53,7 +56,7 @@ def describe(
       UsageError: there is no such data set, no such model, or the name is none.
     """
     tokenizer = TextTokenizer.load(text_model) if text_model else None
-    location = locate(path, split)
+    location = corpus_at(path, split) or locate(path, split)
     if name is not None:
         _check_name(name)
     name = name or location.name
@@ -67,8 +70,13 @@ def describe(
     )
     for written in (request.path, request.text_model):
         _check_writable(written)
-    found = propose(gather(location.open(), episodes, tokenizer), location, request)
     commands = Commands(path, location.directory, output or f"{name}.yaml", model)
+    if isinstance(location, CorpusPlace):
+        seen_from = partial(_seen_from, folder)
+        return Description(
+            *describe_corpus(location, request, commands, episodes, tokenizer, seen_from)
+        )
+    found = propose(gather(location.open(), episodes, tokenizer), location, request)
     return Description(page(found, commands), warnings(found, commands))
 
 

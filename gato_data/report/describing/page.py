@@ -21,7 +21,7 @@ from gato_data.report.describing.key_facts import BYTES_PER_TOKEN, Tally
 from gato_data.report.describing.proposal import Proposal
 from gato_data.report.describing.settings import Setting, counted, short_number
 from gato_data.report.describing.table import Table
-from gato_data.report.text_page import WIDTH, escape
+from gato_data.report.text_page import escape
 
 _BEFORE_TABLES = ("task", "agent", "episode_id")
 # Fields of an episode that are listed.
@@ -134,11 +134,17 @@ def _limits(proposal: Proposal) -> Iterator[str]:
     if proposal.lost:
         for text in _record_warnings(proposal):
             yield from warning(text, 0)
-        share = proposal.lost / (len(proposal.facts.unusable) + proposal.facts.episodes)
-        limit = next(x for x in _SHARES if x >= min(1, 1.5 * share))
-        lines = commented_out(pair("limits", {"quarantine_share": limit}, 0), 0)
-        yield from explained(lines, "of the records; by default 0.01", 0)
+        yield from share_lines(
+            proposal.lost / (len(proposal.facts.unusable) + proposal.facts.episodes)
+        )
         yield ""
+
+
+def share_lines(lost: float) -> Iterator[str]:
+    """The limit that lets a share of the records be lost, ready to be uncommented."""
+    limit = next(x for x in _SHARES if x >= min(1, 1.5 * lost))
+    lines = commented_out(pair("limits", {"quarantine_share": limit}, 0), 0)
+    yield from explained(lines, "of the records; by default 0.01", 0)
 
 
 def _vocabulary(proposal: Proposal, commands: Commands) -> Iterator[str]:

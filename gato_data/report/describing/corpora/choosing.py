@@ -18,7 +18,7 @@ _ID_NAMES = (
 )
 _ID_LIKE = re.compile(r"(.*_)?(id|key|uid|uuid|url|filename|file_name)")
 # In questions about images, several have the same image.
-_OF_IMAGE = re.compile(r"ima?ge?(_|/|$)")
+_OF_IMAGE = re.compile(r"(^|[_/])(image|img|filename|file_name)([_/]|$)")
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def id_choice(facts: Facts, records: Sequence[int], asks: bool) -> str | None:
     """
     named = [path for path in facts if _is_id_like(path) and is_writable(path)]
     if asks:
-        named = [path for path in named if not _OF_IMAGE.match(path.rpartition("json/")[2])]
+        named = [path for path in named if not _OF_IMAGE.search(path)]
     for path in sorted(named, key=_likeliness):
         values = facts[path].values
         found = {str(values[x].scalar) for x in records if x in values}
@@ -158,18 +158,18 @@ def _chosen(
         if is_writable(path) and not good[path] <= covered:
             paths.append(path)
             covered |= good[path]
-    if by_name and (2 * len(by_name.records) >= len(covered) if role != IMAGE else True):
-        has_all = role != IMAGE or len(by_name.records) >= len(covered)
-        if has_all:
+    if by_name is not None:
+        # Of a text that some records lack, others are no substitute: a title for a caption.
+        enough = len(covered) if role == IMAGE else len(covered) / 2
+        if len(by_name.records) >= enough:
             return by_name
-        paths = list(dict.fromkeys([*by_name.paths, *paths]))
-        covered |= by_name.records
+        if role == IMAGE:
+            paths = list(dict.fromkeys([*by_name.paths, *paths]))
+            covered |= by_name.records
     return Choice(tuple(paths), False, frozenset(covered)) if paths else None
 
 
-def _by_default_names(
-    role: str, facts: Facts, good: Mapping[str, frozenset[int]]
-) -> Choice | None:
+def _by_default_names(role: str, facts: Facts, good: Mapping[str, frozenset[int]]) -> Choice | None:
     """What the default names find, of which each record's first counts."""
     records: set[int] = set()
     taken: set[int] = set()
@@ -202,7 +202,7 @@ def _is_id_like(path: str) -> bool:
 def _likeliness(path: str) -> tuple[int, int, str]:
     last = _last(path)
     place = _ID_NAMES.index(last) if last in _ID_NAMES else len(_ID_NAMES)
-    return (path.count("/") if last != "filename" else 0, place, path)
+    return (path.count("/"), place, path)
 
 
 def _no_language(one: FieldFacts) -> str | None:
