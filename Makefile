@@ -27,7 +27,7 @@ demo: $(VENV)/.ready  ## Records experts and scenes, trains a vocabulary, builds
 		--output $(DEMO)/data --episodes 50 --seed 1 --noise 0.5
 	$(BIN)/gato-data record babyai-captions/GoToLocal babyai-questions/GoToLocal \
 		--output $(DEMO)/data --episodes 60 --seed 1
-	$(BIN)/gato-data vocab README.md CONTRIBUTING.md $(DEMO)/data/*/1.0.0 \
+	$(BIN)/gato-data vocab LICENSE $(DEMO)/data/*/1.0.0 \
 		$(DEMO)/data/babyai_captions_go_to_local $(DEMO)/data/babyai_questions_go_to_local \
 		--output $(DEMO)/text.model --size 600
 	$(BIN)/gato-data build configs/demo.yaml --output $(DEMO)/out

@@ -131,11 +131,16 @@ def _parser() -> argparse.ArgumentParser:
         "gato-data describe data/my_set/1.0.0 --output my_set.yaml",
     )
     verb.add_argument(
-        "path", metavar="PATH", help="folder of a data set, or tfds:NAME[/CONFIG][:VERSION]"
+        "path",
+        metavar="PATH",
+        help="folder of a data set; of a corpus, a file or a glob, too; or "
+        "tfds:NAME[/CONFIG][:VERSION]",
     )
     verb.add_argument("--output", metavar="FILE.yaml", help="instead of standard output")
     verb.add_argument("--force", action="store_true", help="replaces FILE.yaml where it exists")
-    verb.add_argument("--episodes", type=_count, default=20, metavar="N", help="read at most (20)")
+    verb.add_argument(
+        "--episodes", type=_count, default=20, metavar="N", help="or records, read at most (20)"
+    )
     verb.add_argument("--split", metavar="SPLIT", help="train, or the first one there is")
     verb.add_argument("--name", metavar="NAME", help="of the data set in the config")
     verb.add_argument("--text-model", metavar="FILE.model", help="counts the tokens of texts")

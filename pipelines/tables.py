@@ -46,7 +46,7 @@ def task_table(tasks: Sequence[Mapping[str, Any]], quarantined: Mapping[str, int
         name = row["dataset"]
         table.add_row(
             name,
-            printable(row["task"]),
+            printable(row["task"]) or "–",
             *([rule] if any(rules) else []),
             str(row["episodes"]),
             str(row["kept"]),
@@ -167,7 +167,9 @@ def assumed_table(plans: Sequence["AssumedPlan"], mixture: Mapping[str, Any]) ->
 
 
 def rule_name(row: Mapping[str, Any]) -> str:
-    """The rule that filtered a task, in a word or two; empty for the paper's."""
+    """The rule that filtered a task, in a word or two; empty for the paper's, and for corpora."""
+    if not row["task"]:
+        return ""
     match row["rule"], row["estimator"]:
         case "expert_return", estimator:
             return {"top_mean": "top mean", "given": "given"}.get(estimator, "")

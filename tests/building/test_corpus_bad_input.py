@@ -219,7 +219,7 @@ def _other(name: str, kind: bytes, target: str = "") -> tarfile.TarInfo:
 
 def test_members_of_tars_that_lead_somewhere(run: Runner, tmp_path: Path) -> None:
     absolute = tmp_path / "absolute"
-    members = [
+    members: list[Any] = [
         *samples(2),
         *(("../outside.png", RED), ("../outside.txt", b"outside")),
         *((f"{absolute}.png", RED), (f"{absolute}.txt", b"outside")),

@@ -5,6 +5,7 @@ import struct
 import zlib
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -132,7 +133,7 @@ def test_an_image_of_more_tokens_than_a_sequence(run: Runner, tmp_path: Path) ->
     files = {"fits": picture("png", 144, 112), "large": picture("png", 144, 128)}
     folder = picture_files(tmp_path / "input", **files)
     jsonl(folder, [*captions(2), *({"image": f"{x}.png", "text": x} for x in files)])
-    settings = {"format": "jsonl", "image_size": None, "sequence": {"length": 63}}
+    settings: dict[str, Any] = {"format": "jsonl", "image_size": None, "sequence": {"length": 63}}
     outcome = run("image_text", folder, **settings)
     assert (outcome.status, outcome.used) == (0, names("a.jsonl", range(3)))
     assert outcome.refused == {

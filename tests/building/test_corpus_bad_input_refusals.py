@@ -157,7 +157,7 @@ def test_configs(case: str, run: Runner, good: Path) -> None:
 def test_more_pairs_than_a_split_has(run: Runner, tmp_path: Path) -> None:
     lines = [line | {"id": n} for n, line in enumerate(captions(40))]
     folder = jsonl(picture_files(tmp_path / "input"), lines)
-    settings = {"format": "jsonl", "fields": {"id": "id"}}
+    settings: dict[str, Any] = {"format": "jsonl", "fields": {"id": "id"}}
     whole = run("image_text", folder, pairs=41, output="whole", **settings)
     assert whole.status == 2
     assert "split train" in whole.shown
@@ -236,7 +236,12 @@ def test_lines_that_change_between_plan_and_build(run: Runner, good: Path) -> No
 
 def test_a_share_above_the_limit(run: Runner, tmp_path: Path) -> None:
     """The first three are named, and all of them listed; at the limit the build goes on."""
-    broken = [b"{", {"image": "red.png", "text": ""}, {"image": "none.png", "text": "x"}, b"}"]
+    broken: list[Any] = [
+        b"{",
+        {"image": "red.png", "text": ""},
+        {"image": "none.png", "text": "x"},
+        b"}",
+    ]
     folder = jsonl(picture_files(tmp_path / "input"), [*captions(96), *broken])
     outcome = run("image_text", folder, format="jsonl", share=0.03)
     assert outcome.status == 1
@@ -278,7 +283,8 @@ def test_nothing_in_the_data_drives_the_terminal(run: Runner, tmp_path: Path) ->
     assert (outcome.status, outcome.used) == (0, {"0000", "0001", "0002", EVIL})
     shown = run.run("inspect", str(outcome.output), "--steps", "9", output=outcome.output).shown
     assert r"\x1b[31m\x1b]0;title\x07[bold]b \u202e" in shown
-    assert r'"caption \x1b[31m' in shown
+    # The model of the tests drops controls, but not the mark that turns the direction of writing.
+    assert r'"caption [31m]0;title[bold]b \u202e"' in shown
     # Files are named in messages.
     (folder / f"{EVIL}b.tar").write_bytes(b"x" * 512)
     outcome = run("image_text", folder, **settings | {"output": "other"}, share=0.0)

@@ -1,6 +1,8 @@
 """What was seen of one field of the records of a corpus."""
 
+import math
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,12 +30,13 @@ TEXT, NUMBER, FLAG, IMAGE, IMAGE_NAME, BYTES, MAPPING, NOTHING, MIXED = (
 # Words that stand in texts where an image goes; the first is the default of `image_mark`.
 MARKS = ("<image>", "<img>", "<Image>", "<IMG>", "[image]", "[IMG]", "<|image|>", "<image_soft>")
 # A config can name no other path; ";" stands between alternatives there.
-_WRITABLE = re.compile(r"[^/;\x00-\x1f\x7f]+(/[^/;\x00-\x1f\x7f]+)*")
+_WRITABLE = re.compile(r"[^/;]+(/[^/;]+)*")
 _LONGEST_PATH = 500
 _IMAGE_NAME = re.compile(r"[^\n]{1,500}\.(jpe?g|png|gif|bmp|webp)", re.IGNORECASE)
 # Fields of one corpus, mappings within each other and items of a list that are looked at; a record
 # may hold anything.
 _FIELDS, _DEPTH, _ITEMS = 512, 8, 256
+_HUGE = 1e300
 # Characters of a text that are kept to look at.
 _CHARACTERS = 1000
 
@@ -129,7 +132,7 @@ class FieldFacts:
         if isinstance(value, bool):
             return FLAG
         if isinstance(value, int | float):
-            self.numbers.append(float(value) if abs(value) < 1e300 else 1e300)
+            self.numbers.append(_shown_number(value))
             return NUMBER
         if not isinstance(value, str):
             return NOTHING if isinstance(value, list | tuple) and not value else MIXED
@@ -158,6 +161,11 @@ class FieldFacts:
         return sum(self.characters) / len(self.characters) if self.characters else 0.0
 
 
+def _shown_number(value: float) -> float:
+    """A number to show: JSON may hold integers that no float can."""
+    return float(value) if abs(value) < _HUGE else math.copysign(_HUGE, 1 if value > 0 else -1)
+
+
 def is_image_struct(value: Mapping[str, Any]) -> bool:
     """Whether a mapping is an image as 🤗 Datasets writes it."""
     return bool(value) and set(value) <= {"bytes", "path"}
@@ -181,7 +189,8 @@ def look_at(data: bytes) -> SeenImage | None:
 
 def is_writable(path: str) -> bool:
     """Whether a config can name a field."""
-    return len(path) <= _LONGEST_PATH and _WRITABLE.fullmatch(path) is not None
+    is_plain = not any(unicodedata.category(character) in ("Cc", "Cs") for character in path)
+    return is_plain and len(path) <= _LONGEST_PATH and _WRITABLE.fullmatch(path) is not None
 
 
 def add_record(facts: dict[str, FieldFacts], number: int, record: Mapping[str, Any]) -> None:

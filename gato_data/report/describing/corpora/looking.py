@@ -37,6 +37,7 @@ class Looked:
       files: number of its files.
       read: names of those that were read from.
       records: how many were looked at, those that cannot be used among them.
+      fault: what is wrong with the first that cannot be read at all; None where there is none.
       total: number of all records; None where it is not known.
       fields: what was seen of each field, by its path.
       images: the folder in which the images are that records name; None where they name none, or
@@ -48,6 +49,7 @@ class Looked:
     files: int
     read: Sequence[str]
     records: int
+    fault: str | None
     total: int | None
     fields: Mapping[str, FieldFacts]
     images: str | None
@@ -110,10 +112,12 @@ def look(place: CorpusPlace, records: int) -> Looked:
     source = _Records(found)
     facts: dict[str, FieldFacts] = {}
     read: dict[str, None] = {}
-    number = 0
+    number, fault = 0, None
     for file, raw in sample(source, records):
         read[file] = None
-        if raw.fields is not None:
+        if raw.fields is None:
+            fault = fault or raw.fault
+        else:
             add_record(facts, number, raw.fields)
         number += 1
     stated = [source.stated(file) for file in source.files]
@@ -123,6 +127,7 @@ def look(place: CorpusPlace, records: int) -> Looked:
         files=len(source.files),
         read=list(read),
         records=number,
+        fault=fault,
         total=total,
         fields=facts,
         images=_named_images(found.directory, facts),
@@ -172,29 +177,23 @@ def _read(folder: ImageFolder, names: Sequence[str]) -> Iterator[bytes]:
         if is_image_name(name):
             try:
                 yield folder.read(name)
-            except ContentError:
-                continue
+            except (ContentError, OSError):
+                continue  # Another folder is tried, and what `plan` would say is found out later.
 
 
 def _folders_around(directory: str) -> Iterator[str]:
-    """A folder, those in it, the one above and those beside it."""
+    """A folder and those in it; of a local one, the folder above and those in that, too."""
     yield directory
     yield from _folders_in(directory)
-    above = _above(directory)
-    if above is not None:
-        yield above
-        yield from (x for x in _folders_in(above) if files.name_of(x) != files.name_of(directory))
-
-
-def _above(directory: str) -> str | None:
-    """The folder that a folder lies in; None for the root of a store or a disk."""
     if not files.is_remote(directory):
         above = os.path.normpath(os.path.join(directory, os.pardir))
-        return None if above == os.path.dirname(above) else above
-    above = files.parent_of(directory)
-    return None if above.endswith(("/", ":")) else above
+        yield above
+        yield from _folders_in(above)
 
 
 def _folders_in(directory: str) -> list[str]:
-    names = find_files(directory).folders[:_FOLDERS]
+    try:
+        names = find_files(directory).folders[:_FOLDERS]
+    except OSError:
+        return []  # The folder above need not be open to all.
     return [name if directory == "." else files.join(directory, name) for name in names]

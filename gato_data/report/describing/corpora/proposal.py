@@ -25,7 +25,7 @@ from gato_data.report.describing.corpora.looking import Looked, look
 from gato_data.report.describing.corpora.place import CorpusPlace
 from gato_data.report.describing.corpora.trial import Trial, attempt
 from gato_data.report.describing.proposal import Request
-from gato_data.report.describing.settings import in_words
+from gato_data.report.describing.settings import counted, in_words
 from gato_data.report.text_page import escape, quote
 from gato_data.tokenizers.text import TextTokenizer
 
@@ -137,7 +137,10 @@ def _meaning(place: CorpusPlace, looked: Looked) -> Meaning:
         question, answer = asked
         why = f"an image ({_named(image)}), a question ({_named(question)}) and an answer"
         roles = {IMAGE: image, QUESTION: question, ANSWER: answer}
-        return Meaning("question_answer", f"{why} ({_named(answer)})", roles)
+        also = ""
+        if text is not None and text.is_default:
+            also = f"; its text ({_named(text)}) would do for image_text"
+        return Meaning("question_answer", f"{why} ({_named(answer)}){also}", roles)
     if image is not None and text is not None:
         roles = {IMAGE: image, TEXT: text}
         mark = image_mark(facts, text, image)
@@ -214,15 +217,14 @@ def _dataset(place: CorpusPlace, request: Request, settings: Mapping[str, Any]) 
 
 
 def _no_kind(place: CorpusPlace, looked: Looked, image: Choice | None) -> str:
+    where = f"{place.directory}: {_no_episodes(place)}"
     if not looked.records:
-        return (
-            f"{place.directory}: no record could be looked at: its files hold none. Copy or write "
-            "them again."
-        )
+        return f"{where}no record could be looked at: its files hold none. Write them again."
     if not looked.fields:
+        fault = escape(looked.fault or "they have no fields")
         return (
-            f"{place.directory}: none of the {looked.records} records looked at can be read as "
-            f"{place.format}. If its files are of another format, their names have to say so."
+            f"{where}none of the {counted(looked.records, 'record')} looked at can be read as "
+            f"{place.format}: {fault}. Files of another format need names that say so."
         )
     shown = [
         f"{escape(path)} ({x.kind})"
@@ -231,13 +233,17 @@ def _no_kind(place: CorpusPlace, looked: Looked, image: Choice | None) -> str:
     ]
     has = ", ".join(shown[:_NAMED]) + ", …" * (len(shown) > _NAMED)
     lacks = "images, but no text" if image else "no text"
-    agent = " and no `steps`, which episodes have" if place.format == TFDS else ""
     return (
-        f"{place.directory}: its records have {lacks}{agent}, so no kind of data set fits. Fields "
-        f"of the {looked.records} records looked at: {has or 'none with a value'}. Texts of paths, "
-        "ids or JSON do not count. If one of the fields is the text, name it by "
+        f"{where}its records have {lacks}, so no kind of corpus fits. Fields of the "
+        f"{counted(looked.records, 'record')} looked at: {has or 'none with a value'}. Texts of "
+        "paths, ids or JSON do not count. If one of the fields is the text, name it by "
         "`fields: {text: …}` in a config of your own."
     )
+
+
+def _no_episodes(place: CorpusPlace) -> str:
+    """What to say first of a directory that TFDS wrote, as most of those hold episodes."""
+    return "it has no `steps`, so it is no RLDS data set; " if place.format == TFDS else ""
 
 
 def _nothing_usable(place: CorpusPlace, looked: Looked, trial: Trial, dataset: CorpusConfig) -> str:
@@ -253,6 +259,7 @@ def _nothing_usable(place: CorpusPlace, looked: Looked, trial: Trial, dataset: C
                 "or write a config with `images: FOLDER`."
             )
     return (
-        f"{place.directory}: none of the {len(trial.faults)} records looked at can be used as "
+        f"{place.directory}: none of the {counted(len(trial.faults), 'record')} looked at can be "
+        "used as "
         f"{dataset.kind}: {count} because {escape(reason)} (such as {escape(first.place)}).{advice}"
     )
