@@ -8,7 +8,7 @@ from gato_data.config import CorpusConfig, PictureConfig, TextConfig, dataset_di
 from gato_data.errors import UsageError
 from gato_data.readers.corpora import kinds
 from gato_data.readers.corpora.fields import Fields
-from gato_data.readers.corpora.opening import TFDS, open_corpus
+from gato_data.readers.corpora.opening import TEXT, TFDS, open_corpus
 from gato_data.readers.corpora.source import CorpusSource
 from gato_data.sequencing.documents import Document, Fitting
 from gato_data.tokenizers.text import TextTokenizer
@@ -83,15 +83,23 @@ def open_corpus_source(dataset: CorpusConfig, folder: str, largest: int = 1 << 3
       UsageError: there are none, or they hold something else.
     """
     images = dataset.images if isinstance(dataset, PictureConfig) else None
-    return open_corpus(
+    documents = dataset.documents if isinstance(dataset, TextConfig) else "file"
+    source = open_corpus(
         dataset_directory(dataset, folder),
         kinds.wanted(dataset),
         format=TFDS if dataset.tfds else dataset.format,
         split=dataset.split,
         images=resolve(folder, images) if images else None,
         largest=largest,
-        documents=dataset.documents if isinstance(dataset, TextConfig) else "file",
+        documents=documents,
     )
+    # Where the config has no `format`, only the names of the files tell.
+    if documents == "line" and source.format != TEXT:
+        raise UsageError(
+            f"{source.directory}: only plain text has documents by line; each record of "
+            f"{source.format} is one document. Remove `documents`."
+        )
+    return source
 
 
 def open_corpus_context(

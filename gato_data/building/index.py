@@ -7,7 +7,7 @@ of the records of a corpus how much text and how many image tokens they have.
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -19,6 +19,7 @@ from gato_data.building import corpus_facts, episode_facts
 from gato_data.building.contexts import Context
 from gato_data.building.corpus_context import CorpusContext
 from gato_data.errors import ContentError, UsageError
+from gato_data.readers.corpora.compressed import DAMAGED
 from gato_data.readers.source import StoredRecord
 from gato_data.storage import files
 
@@ -123,9 +124,21 @@ def _read_rows(context: Context, name: str) -> tuple[dict[str, list[Any]], str]:
     for record in context.source.scan(name, context.job.config.limits.record_bytes):
         hasher.update(b"%d %d %d;" % (record.offset, record.size, record.crc))
         found.append(_row(facts, name, record))
+    _doubt(found)
     rows = {column: [row.get(column) for row in found] for column in INDEX_SCHEMA.names}
     _add_missing(rows, name, context.source.stated(name))
     return rows, hasher.hexdigest()
+
+
+def _doubt(rows: Sequence[dict[str, Any]]) -> None:
+    """Refuses all records of a packed file that proves damaged: any of them may be altered."""
+    faults = (row["fault"] for row in rows if row["fault"] is not None)
+    damage = next((fault for fault in faults if DAMAGED in fault), None)
+    if damage is None:
+        return
+    for row in rows:
+        if row["fault"] is None:
+            row["fault"] = f"it may be altered, as {damage[damage.index(DAMAGED) :]}"
 
 
 def _add_missing(rows: dict[str, list[Any]], name: str, stated: int) -> None:

@@ -195,8 +195,8 @@ def check_same_build(output: str, stored: str, wanted: str) -> None:
     if stored != wanted:
         raise UsageError(
             f"{output}: holds the build of another config, other inputs, another text model or "
-            f"other library versions (fingerprint {stored[:12]}, this one is {wanted[:12]}). Choose "
-            "another --output, or delete that directory."
+            f"other library versions (fingerprint {stored[:12]}, this one is {wanted[:12]}). "
+            "Choose another --output, or delete that directory."
         )
 
 

@@ -261,7 +261,8 @@ def test_packed_files_that_were_cut_off(ending: str, run: Runner, tmp_path: Path
     assert 300 < whole < 667
     assert outcome.used == names(f"a.jsonl.{ending}", range(whole))
     assert (
-        f"line {whole + 1}: the file is damaged or cut off: nothing after" in outcome.refused[last]
+        f"line {whole + 1}: the packed file is cut off, or other bytes follow: nothing after"
+        in outcome.refused[last]
     )
 
 
@@ -275,11 +276,17 @@ def test_packed_files_with_a_flipped_bit(ending: str, run: Runner, tmp_path: Pat
         packed = bytearray(compressor.compress(lines.read_bytes()))
     packed[len(packed) // 2] ^= 1
     (tmp_path / f"a.jsonl.{ending}").write_bytes(packed)
-    # Its checksum stands at the end, so that what was unpacked before may seem to be right.
-    outcome = run("text", tmp_path / f"a.jsonl.{ending}", share=0)
+    # Its checksum stands at the end, so that what was unpacked before may seem to be right: none
+    # of its records is used, and each is listed.
+    outcome = run("text", tmp_path / f"a.jsonl.{ending}")
     assert outcome.status == 1
     assert f"a.jsonl.{ending}" in outcome.shown
-    assert "nothing after byte" in list(outcome.refused.values())[-1]
+    assert len(outcome.refused) > 50
+    reasons = list(outcome.refused.values())
+    assert "nothing after byte" in reasons[-1]
+    assert all(
+        "the packed file is damaged: " in reason or "it is no" in reason for reason in reasons
+    )
 
 
 def _parquet(path: Path, **columns: Any) -> Path:
@@ -290,11 +297,12 @@ def _parquet(path: Path, **columns: Any) -> Path:
     return path
 
 
-def test_parquet_with_flipped_bytes(run: Runner, tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", [0.0, 0.5], ids=["head of a page", "values"])
+def test_parquet_with_flipped_bytes(place: float, run: Runner, tmp_path: Path) -> None:
     path = _parquet(tmp_path / "input/a.parquet", text=[x["text"] for x in _documents(50)])
     data = bytearray(path.read_bytes())
     group = pq.ParquetFile(path).metadata.row_group(2).column(0)
-    data[group.data_page_offset + group.total_compressed_size // 2] ^= 1
+    data[group.data_page_offset + int(group.total_compressed_size * place)] ^= 0xFF
     path.write_bytes(data)
     outcome = run("text", path)
     assert outcome.status == 0

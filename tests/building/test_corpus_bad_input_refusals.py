@@ -154,6 +154,13 @@ def test_configs(case: str, run: Runner, good: Path) -> None:
     assert not outcome.output.exists()
 
 
+def test_documents_by_line_of_files_that_prove_to_be_json(run: Runner, good: Path) -> None:
+    outcome = run("text", good / "a.jsonl", documents="line")
+    assert outcome.status == 2
+    assert "only plain text has documents by line; each record of jsonl is one" in outcome.shown
+    assert not outcome.output.exists()
+
+
 def test_more_pairs_than_a_split_has(run: Runner, tmp_path: Path) -> None:
     lines = [line | {"id": n} for n, line in enumerate(captions(40))]
     folder = jsonl(picture_files(tmp_path / "input"), lines)

@@ -1,9 +1,5 @@
-"""`describe` on corpora: what it proposes for every format and kind, which `plan` takes as it is."""
+"""`describe` on corpora: what it proposes for every format and kind, and `plan` takes as it is."""
 
-import io
-import json
-import shlex
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,9 +9,7 @@ import yaml
 from rich.cells import cell_len
 
 from gato_data.config import load_config
-from gato_data.errors import UsageError
 from gato_data.report.describing.describe import Description, describe
-from pipelines import cli
 from tests.building.builds import job_of
 from tests.oracle import corpus_fixtures as write
 from tests.oracle.corpora_records import (
@@ -23,7 +17,6 @@ from tests.oracle.corpora_records import (
     document_records,
     marked,
     page_records,
-    picture,
     question_records,
 )
 from tests.oracle.rlds_fixtures import train_text_model

@@ -7,6 +7,7 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -112,7 +113,7 @@ datasets:
     #   uid    number  in 4 of 5: 0 … 3
     # the id differs in all 3 records that can be used; `plan` refuses equal ones
     fields: {text: body, id: uid}
-    # pack: true  # some 128 documents share a sequence of 1024 tokens, which one does not fill
+    # pack: true  # some 122 documents share a sequence of 1024 tokens, which one does not fill
 
 # A document has about 8 tokens; a sequence has 1024, of which the rest is padding.
 """
@@ -219,7 +220,7 @@ def test_a_tfds_directory_of_numbers(tmp_path: Path) -> None:
 
     from tests.oracle.rlds_fixtures import write_tfds
 
-    write_tfds(tmp_path / "toy", {"n": tfds.features.Scalar(dtype="int64")}, [{"n": 1}], 1)
+    write_tfds(tmp_path / "toy", {"n": tfds.features.Scalar(dtype=np.int64)}, [{"n": 1}], 1)
     said = refused(tmp_path / "toy")
     assert "it has no `steps`, so it is no RLDS data set; its records have no text" in said
     assert "n (number)" in said
@@ -261,9 +262,6 @@ def test_an_address(tmp_path: Path) -> None:
     memory = fsspec.filesystem("memory")
     memory.pipe("/corpus/a.jsonl", b'{"text": "some words"}\n')
     try:
-        found = section(Path("memory:/") / "corpus", output=str(tmp_path / "a.yaml"))
-        assert found == {"name": "a", "kind": "text", "path": "memory://corpus"}
-    except UsageError:
         page = describe("memory://corpus", output=str(tmp_path / "a.yaml")).config
         (found,) = yaml.safe_load(page)["datasets"]
         assert found == {"name": "corpus", "kind": "text", "path": "memory://corpus"}

@@ -100,7 +100,7 @@ class Decoder:
             raise ContentError("damaged (its record batch has another number of rows)")
         self._reader = reader
         batch.validate(full=True)
-        return batch if self._is_as_stored else self._with_texts(batch)
+        return self._with_texts(batch)
 
     def _checked(self, message: Message, most: int) -> tuple[pa.Buffer, int]:
         """A message that takes no more memory than it may, and how many bytes it unpacks to."""

@@ -1,9 +1,10 @@
 """Files that gzip or zstd packed as a whole, read as what they hold; others as they are.
 
-A packed file can be damaged, or cut off by a copy that broke. What comes before the damage is still
-good, and is given down to the last byte that can be unpacked; then `ContentError` says so. That is
-worth a second pass over a damaged file, since a decompressor that fails takes along what it
-unpacked in the same call.
+A packed file can be damaged, or cut off by a copy that broke. It is given down to the last byte
+that can be unpacked; then `ContentError` says so. That is worth a second pass over such a file,
+since a decompressor that fails takes along what it unpacked in the same call. Of a file that was
+cut off all of this is good. Of a damaged one nothing is certain: a checksum stands at its end, and
+a flipped bit before may have changed anything without making it unreadable.
 """
 
 import contextlib
@@ -19,6 +20,12 @@ from gato_data.storage import files
 
 # By the end of a file's name, the codec as pyarrow calls it.
 _CODECS = {".gz": "gzip", ".tgz": "gzip", ".zst": "zstd"}
+# How the message of a damaged file begins, and that of one whose beginning is sound.
+DAMAGED = "the packed file is damaged"
+_ENDS_EARLY = "the packed file is cut off, or other bytes follow"
+# What pyarrow says of such ends: of a cut, of gzip and of zstd. What came before has been checked,
+# or can only have been left out.
+_SIGNS_OF_THE_END = ("Truncated", "incorrect header check", "Unknown frame descriptor")
 # Unpacked bytes that are asked for at once. After damage as many are read one by one, so few.
 _STEP = 64 << 10
 # Packed bytes that the decompressor is given at once: before damage, what it had of them is lost.
@@ -116,9 +123,11 @@ class _Unpacked(io.RawIOBase):
         return count
 
     def _damaged(self, reason: str) -> ContentError:
+        ends = not self._packed.position or any(x in reason for x in _SIGNS_OF_THE_END)
+        what = _ENDS_EARLY if ends else DAMAGED
         return ContentError(
-            f"the file is damaged or cut off: nothing after byte {self._position} of what it "
-            f"holds can be read ({self._codec}: {reason})"
+            f"{what}: nothing after byte {self._position} of what it holds can be read "
+            f"({self._codec}: {reason})"
         )
 
     def _begin_anew(self) -> None:

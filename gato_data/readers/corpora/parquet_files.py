@@ -117,7 +117,6 @@ class _Table:
                     buffer_size=_LOCAL_READ if local else _STORE_READ,
                     thrift_container_size_limit=_MOST_PARTS,
                     page_checksum_verification=True,
-                    arrow_extensions_enabled=False,
                 )
                 schema = file.schema_arrow
                 names = [schema.names[number] for number in tables.places(schema, columns)]

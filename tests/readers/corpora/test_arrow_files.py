@@ -1,6 +1,5 @@
 """Arrow files and streams: what is damaged or too large costs its own rows, and no others."""
 
-import random
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from gato_data.errors import GatoDataError, UsageError
 from gato_data.readers import arrow_messages
 from gato_data.readers.corpora import arrow_decoding, arrow_stream
 from gato_data.readers.corpora.arrow_files import ArrowFiles
@@ -210,85 +208,6 @@ def test_texts_of_a_dictionary_that_are_not_utf8(tmp_path: Path) -> None:
     assert all("Invalid UTF8" in (raw.fault or "") for raw in found)
 
 
-@pytest.mark.parametrize("form", ["stream", "file"])
-def test_files_that_are_cut(tmp_path: Path, form: str) -> None:
-    path = write(tmp_path / "a", form)
-    whole = scan(path)
-    content = Path(path).read_bytes()
-    ends = [body.stop for body in bodies(path)]
-    lost = 0
-    for keep in range(0, len(content), 7):
-        Path(path).write_bytes(content[:keep])
-        try:
-            found = scan(path)
-        except GatoDataError as error:
-            assert keep <= bodies_start(content)
-            assert "not an Arrow file that can be read" in str(error)  # noqa: PT017
-            with pytest.raises(UsageError, match="not an Arrow file that can be read"):
-                READER.check(path, ["text"])
-            continue
-        complete = 10 * sum(end <= keep for end in ends)
-        assert [raw for raw in found if not raw.fault] == whole[:complete]
-        assert found[-1].fault
-        # The header that is still there says how many rows are lost with its batch.
-        assert [raw.number for raw in found] == list(range(len(found)))
-        lost = max(lost, len(found) - complete)
-    assert lost == 11
-
-
-def bodies_start(content: bytes) -> int:
-    """Where the schema ends: from there on something can be read."""
-    start = 8 if content.startswith(b"ARROW1") else 0
-    [size] = struct.unpack_from("<i", content, start + 4)
-    return start + 8 + int(size)
-
-
-def test_streams_that_do_not_end_as_they_should(tmp_path: Path) -> None:
-    path = write(tmp_path / "a", "stream")
-    whole = scan(path)
-    content = Path(path).read_bytes()
-    assert content.endswith(END)
-    Path(path).write_bytes(content[: -len(END)])
-    *good, last = scan(path)
-    assert good == whole
-    assert (last.number, last.fault) == (
-        30,
-        "it ends without an end mark: it was cut, or is still being written; how many more rows "
-        "there were from here on is not known",
-    )
-    assert read(path, whole[3:5]) == whole[3:5]
-    # Two streams, one after the other, are not one: nobody reads the second.
-    Path(path).write_bytes(content * 2)
-    *good, last = scan(path)
-    assert good == whole
-    assert (last.fault or "").startswith(f"bytes follow its end mark, from byte {len(content)} on;")
-
-
-def test_a_file_whose_footer_is_damaged(tmp_path: Path) -> None:
-    path = write(tmp_path / "a", "file")
-    whole = scan(path)
-    for place, data in ((-1, b"x"), (-10, b"\xff\xff\xff\x7f"), (-10, b"\0\0\0\0")):
-        good = Path(path).read_bytes()
-        at = len(good) + place
-        change(path, lambda x, at=at, data=data: x.__setitem__(slice(at, at + len(data)), data))
-        *found, last = scan(path)
-        assert found == whole
-        assert (last.fault or "").startswith("it was cut, or its footer is damaged;")
-        Path(path).write_bytes(good)
-
-
-@pytest.mark.parametrize("content", [b"", b"ARROW1", b"FEA1" * 9, b"PAR1" * 9, b"\0" * 99, END])
-def test_files_that_are_none(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "a"
-    path.write_bytes(content)
-    with pytest.raises(UsageError, match=r"a: not an Arrow file that can be read: .*Copy or write"):
-        READER.check(str(path), ["text"])
-    with pytest.raises(GatoDataError, match="a: not an Arrow file that can be read: "):
-        scan(str(path))
-    row = Raw(3, 3, 1, 0, None)
-    assert [(raw.number, raw.fields) for raw in read(str(path), [row])] == [(3, None)]
-
-
 def test_offsets_that_lead_out_of_their_buffer(tmp_path: Path) -> None:
     path = write(tmp_path / "a", "stream", {"text": TEXTS})
     whole = scan(path)
@@ -297,71 +216,6 @@ def test_offsets_that_lead_out_of_their_buffer(tmp_path: Path) -> None:
     found = scan(path)
     assert found[:10] + found[20:] == whole[:10] + whole[20:]
     assert all((raw.fault or "").startswith("damaged (") for raw in found[10:20])
-
-
-def test_rows_that_a_batch_cannot_have(tmp_path: Path) -> None:
-    path = write(tmp_path / "a", "stream", {"text": TEXTS})
-    whole = scan(path)
-    [_, second, _] = [
-        x for x in messages(StoredBytes(path)) if x.header.kind == arrow_messages.BATCH
-    ]
-    header = Path(path).read_bytes()[second.start : second.body]
-    places = [at for at in range(len(header) - 7) if header[at : at + 8] == struct.pack("<q", 10)]
-    assert len(places) == 2  # of the batch, and of its column
-    good = Path(path).read_bytes()
-    for chosen in (places[:1], places[1:], places):
-
-        def edit(content: bytearray, chosen: list[int] = chosen) -> None:
-            for place in chosen:
-                struct.pack_into("<q", content, second.start + place, 1 << 50)
-
-        change(path, edit)
-        *found, last = scan(path)
-        assert found == whole[:10]
-        assert (last.number, last.fault) == (
-            10,
-            f"damaged (the header of the message at byte {second.start}); how many more rows there "
-            "were from here on is not known",
-        )
-        Path(path).write_bytes(good)
-
-
-FLIPPED: dict[str, tuple[str, Any, dict[str, Any]]] = {
-    "stream": ("stream", PAGES, {}),
-    "file": ("file", PAGES, {}),
-    "compressed": ("stream", PAGES, {"compression": "zstd"}),
-    "dictionary": ("file", {"text": TEXTS, "pages": COLOURS}, {"compression": "lz4"}),
-}
-
-
-@pytest.mark.parametrize("case", FLIPPED)
-def test_flipped_bits(tmp_path: Path, case: str) -> None:
-    form, table, options = FLIPPED[case]
-    path = tmp_path / "a"
-    write(path, form, table, **options)
-    good = path.read_bytes()
-    in_headers = [
-        place * 8 + bit
-        for message in messages(StoredBytes(str(path)))
-        if message.header.kind != arrow_messages.SCHEMA
-        for place in range(message.start, message.body)
-        for bit in range(8)
-    ]
-    draw = random.Random(case)
-    anywhere = [draw.randrange(8 * len(good)) for _ in range(200)]
-    for place in draw.sample(in_headers, 400) + anywhere:
-        bad = bytearray(good)
-        bad[place // 8] ^= 1 << place % 8
-        path.write_bytes(bad)
-        try:
-            found = scan(str(path), columns=("text", "pages"))
-        except GatoDataError as error:
-            assert str(path) in str(error)  # noqa: PT017
-            continue
-        # No row gets lost in silence.
-        assert [raw.number for raw in found] == list(range(len(found)))
-        assert all((raw.fields is None) == bool(raw.fault) for raw in found)
-        assert len(found) >= 30 or any(raw.fault for raw in found)
 
 
 def test_a_batch_of_nothing_else(tmp_path: Path) -> None:

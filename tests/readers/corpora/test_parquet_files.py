@@ -161,7 +161,7 @@ def nested(levels: int) -> bytes:
 
 def test_a_schema_that_is_nested_too_deeply_for_pyarrow(tmp_path: Path) -> None:
     path = tmp_path / "a"
-    path.write_bytes(nested(100_000))
+    path.write_bytes(nested(20_000))
     with pytest.raises(UsageError, match="not a Parquet file that can be read: damaged"):
         READER.check(str(path), ["text"])
     # As deep as it may be, also on the smaller stack of a thread.

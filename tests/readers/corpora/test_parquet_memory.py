@@ -10,6 +10,7 @@ import pytest
 from gato_data.errors import ContentError
 from gato_data.readers.corpora import parquet_memory
 from gato_data.readers.corpora.parquet_memory import rows_at_once
+from tests.readers.corpora.reading import rows_of
 from tests.readers.corpora.test_parquet_files import LARGE, READER, chunk, overwrite, scan, write
 
 MIB = 1 << 20
@@ -72,6 +73,12 @@ def test_a_row_group_whose_rows_are_too_large_is_not_read(tmp_path: Path) -> Non
     assert first.size == 2 * MIB
     assert not first.fault
     assert (second.fault or "").startswith("damaged (")
+
+
+def test_a_small_row_among_large_ones_is_read_again(tmp_path: Path) -> None:
+    path = write(tmp_path / "a", {"text": ["a" * (4 * MIB), "b"]}, 2, use_dictionary=False)
+    found = scan(path)
+    assert list(READER.read(path, rows_of(path, found[1:]), ["text"])) == found[1:]
 
 
 def test_a_large_value_that_rows_share_is_not_copied_for_all_of_them(

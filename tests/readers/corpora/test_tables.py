@@ -232,6 +232,27 @@ def test_a_slice_of_a_table_is_written_as_it_is(tmp_path: Path, form: str) -> No
     ]
 
 
+def test_sizes_of_views() -> None:
+    assert tables.value_sizes(TEXT_VIEWS[1:]).tolist() == [0, 36]
+    # What is missing need not be empty.
+    views = pa.array(["a", "bb"]).cast(pa.string_view()).buffers()
+    second = pa.Array.from_buffers(pa.string_view(), 2, [pa.py_buffer(b"\x02"), *views[1:]])
+    assert second.to_pylist() == [None, "bb"]
+    assert tables.value_sizes(second).tolist() == [0, 2]
+
+
+def test_types_that_are_not_read(tmp_path: Path) -> None:
+    columns = {
+        "interval": pa.array([pa.MonthDayNano([1, 2, 3])]),
+        "runs": pa.RunEndEncodedArray.from_arrays([1], ["x"]),
+        "union": pa.UnionArray.from_sparse(pa.array([0], pa.int8()), [pa.array([1])]),
+        "view": pa.array([[1]], pa.list_view(pa.int8())),
+        "n": pa.array([1]),
+    }
+    for form in ("stream", "file"):
+        assert values(form, written(tmp_path, form, columns), [*columns]) == [{"n": 1}]
+
+
 BAD = [b"a", b"\xff", None, b"\xc3\xbc", b"cut \xc3"]
 NESTED = {
     "plain": lambda texts: texts,

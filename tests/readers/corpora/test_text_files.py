@@ -164,7 +164,7 @@ def test_a_damaged_file_is_one_fault(tmp_path: Path) -> None:
     (whole,) = scanned(WHOLE, path)
     assert (whole.number, whole.offset, whole.fields) == (0, 0, None)
     assert whole.fault is not None
-    assert "the file is damaged or cut off: nothing after byte" in whole.fault
+    assert "the packed file is cut off, or other bytes follow: nothing after byte" in whole.fault
     *lines, last = scanned(BY_LINE, path)
     assert [raw.fields for raw in lines] == [{"text": f"line {n}"} for n in range(len(lines))]
     assert 700 < len(lines) < 900

@@ -49,7 +49,8 @@ def image_choice(facts: Facts) -> Choice | None:
             # Of files that are nowhere only a name can tell that they are meant.
             named = {path: rows for path, rows in good.items() if path in DEFAULT_NAMES[IMAGE]}
             good = found or named
-        chosen = _chosen(IMAGE, facts, good, sorted(good, key=lambda path: -len(good[path])))
+        writable = [path for path in good if is_writable(path)]
+        chosen = _chosen(IMAGE, facts, good, sorted(writable, key=lambda path: -len(good[path])))
         if chosen is not None:
             return chosen
     return None
@@ -67,7 +68,7 @@ def text_choice(facts: Facts, takes_lists: bool) -> Choice | None:
             good[path] = records
     # A longer text that few records have is none of the corpus.
     most = max(map(len, good.values()), default=0)
-    often = [path for path in good if 2 * len(good[path]) >= most]
+    often = [path for path in good if 2 * len(good[path]) >= most and is_writable(path)]
     longest_first = sorted(often, key=lambda path: (-facts[path].mean_characters, path))
     return _chosen(TEXT, facts, good, longest_first[:1])
 
@@ -155,7 +156,7 @@ def _chosen(
     covered: set[int] = set()
     paths: list[str] = []
     for path in others:
-        if is_writable(path) and not good[path] <= covered:
+        if not good[path] <= covered:
             paths.append(path)
             covered |= good[path]
     if by_name is not None:
@@ -187,7 +188,7 @@ def _by_default_names(role: str, facts: Facts, good: Mapping[str, frozenset[int]
 
 def _called(paths: Iterable[str], word: str) -> list[str]:
     """Fields whose names hold a word, the shortest first."""
-    found = [path for path in paths if word in path.rpartition("/")[2].lower()]
+    found = [path for path in paths if word in _last(path) and is_writable(path)]
     return sorted(found, key=lambda path: (len(path), path))[:1]
 
 

@@ -28,7 +28,7 @@ TEXT, NUMBER, FLAG, IMAGE, IMAGE_NAME, BYTES, MAPPING, NOTHING, MIXED = (
     "mixed",
 )
 # Words that stand in texts where an image goes; the first is the default of `image_mark`.
-MARKS = ("<image>", "<img>", "<Image>", "<IMG>", "[image]", "[IMG]", "<|image|>", "<image_soft>")
+MARKS = ("<image>", "<img>", "<Image>", "<IMG>", "[image]", "[IMG]", "<|image|>")
 # A config can name no other path; ";" stands between alternatives there.
 _WRITABLE = re.compile(r"[^/;]+(/[^/;]+)*")
 _LONGEST_PATH = 500
@@ -147,9 +147,9 @@ class FieldFacts:
 
     @property
     def kind(self) -> str:
-        """What most of its values are."""
+        """What most of its values are; `NOTHING` where it has none."""
         counts = Counter(value.kind for value in self.values.values())
-        return counts.most_common(1)[0][0]
+        return counts.most_common(1)[0][0] if counts else NOTHING
 
     @property
     def lists(self) -> list[int]:

@@ -33,7 +33,7 @@ from gato_data.report.describing.corpora.warnings import (
 )
 from gato_data.report.describing.key_facts import BYTES_PER_TOKEN
 from gato_data.report.describing.page import Commands, share_lines
-from gato_data.report.describing.settings import counted, short_number
+from gato_data.report.describing.settings import counted
 from gato_data.report.text_page import escape
 from gato_data.vocabulary import PATCH_SIDE
 
@@ -237,7 +237,7 @@ def _totals(proposal: CorpusProposal) -> str:
     image, text = fmean(trial.image_tokens), fmean(trial.text_tokens)
     whole = _mean_tokens(proposal)
     what = "pair" if isinstance(dataset, PairsConfig) else "document"
-    of_image = f", {short_number(image)} of them of images" if image else ""
+    of_image = f", {_tokens(image)} of them of images" if image else ""
     about = f"A {what} has about {_tokens(whole)} tokens{of_image}"
     if not isinstance(dataset, PairsConfig):
         if whole <= LENGTH:
@@ -253,5 +253,4 @@ def _totals(proposal: CorpusProposal) -> str:
 
 
 def _tokens(number: float) -> str:
-    """Whole numbers, as four digits suffice."""
-    return f"{number:,.0f}" if number >= 1000 else f"{number:.3g}"
+    return f"{max(1, round(number)):,}"
