@@ -99,11 +99,12 @@ class Element:
         """Whether a sample file of an earlier run can be taken up.
 
         Faults are looked for anew, because people mend their data and run the same command again.
+        That it had too little room is seen when it is put together with the others.
         """
         found = self.summary(sampling)
-        if found is None or found.faults or not texts.is_older(self.file, self.path(sampling)):
+        if found is None or found.faults:
             return False
-        return found.end is None or found.room >= self.room
+        return texts.is_older(self.file, self.path(sampling))
 
     def _corpus(self, sampling: Sampling) -> Corpus:
         return sampling.pools[self.pool].corpora[self.corpus]

@@ -66,7 +66,7 @@ def parse(header: bytes) -> Header:
     """Reads a header, of which nothing can be trusted.
 
     Raises:
-      struct.error, ValueError: it is none.
+      struct.error, ValueError: it leads out of its bytes, so that it is none.
     """
     message = _Table(header, _Table.target(header, 0))
     kind, body = message.integer("<B", 1), message.integer("<q", 3)

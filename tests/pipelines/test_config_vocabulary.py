@@ -148,9 +148,16 @@ def test_the_texts_that_a_step_of_the_config_has_once_in_an_episode(folder):
     ]
     expected = [text for texts in missions for text in sorted(texts) if text]
     assert sentences(folder, robot()) == expected
-    everything = sentences(folder, robot(last_step="keep"))
-    kept = [{step["observation"]["mission"] for step in episode["steps"]} for episode in episodes]
-    assert everything == [text for texts in kept for text in sorted(texts) if text]
+
+
+def test_the_text_of_a_last_step_counts_where_it_is_kept(tmp_path):
+    features = rlds_fixtures.random_features()
+    episodes = rlds_fixtures.random_episodes(3, count=2)
+    episodes[1]["steps"][-1]["observation"]["mission"] = "only here"
+    rlds_fixtures.write_rlds(tmp_path / "robot", features, episodes)
+    dropped = sentences(tmp_path, robot())
+    assert "only here" not in dropped
+    assert sorted(sentences(tmp_path, robot(last_step="keep"))) == sorted([*dropped, "only here"])
 
 
 def test_data_sets_without_text_have_none(folder):
@@ -332,9 +339,12 @@ def test_records_that_should_be_there_and_are_not_count_as_unusable(tmp_path):
     assert (summary.sentences, summary.pools[0].faults) == (296, 4)
 
 
-def test_a_record_over_the_limit_is_a_fault(tmp_path):
+@pytest.mark.parametrize("name", ["texts", "robot"])
+def test_a_record_over_the_limit_is_a_fault(folder, tmp_path, name):
     corpus_fixtures.jsonl(tmp_path / "texts", [{"text": "x" * 3_000}, {"text": "short"}])
-    job = job_of(tmp_path, kind("texts"), limits={"record_bytes": 1_000})
-    texts = ConfiguredTexts(job, "texts").open()
-    (fault,) = [x.fault for file in texts.files for x in texts.records(file) if x.fault]
-    assert "1000" in fault
+    where, dataset = (folder, robot()) if name == "robot" else (tmp_path, kind("texts"))
+    job = job_of(where, dataset, limits={"record_bytes": 1_000})
+    texts = ConfiguredTexts(job, name).open()
+    faults = [x.fault for file in texts.files for x in texts.records(file) if x.fault]
+    assert len(faults) == (20 if name == "robot" else 1)
+    assert all("1000" in fault for fault in faults)

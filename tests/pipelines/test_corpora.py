@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from gato_data.errors import UsageError
+from gato_data.errors import ContentError, UsageError
 from gato_data.storage import files
 from gato_data.storage.example import serialise
 from gato_data.storage.framing import frame
 from pipelines.corpora import Source, find_sources
-from pipelines.sentences import MAX_SENTENCE_BYTES
+from pipelines.sentences import MAX_SENTENCE_BYTES, sentences_of
 
 BRIDGE = Path(__file__).parents[2] / "../shared/data/bridge_dataset"
 _PREFIX = "tensorflow_datasets.core.features."
@@ -138,6 +138,18 @@ def test_a_file_that_is_no_utf8_is_refused_with_its_line(tmp_path, data):
 def test_a_long_run_of_bytes_that_are_no_utf8_is_refused_too(tmp_path):
     with pytest.raises(UsageError, match="line 1: not UTF-8"):
         sentences(text_file(tmp_path / "a.txt", b"\x80" * 10_000))
+
+
+@pytest.mark.parametrize("text", [b"caf\xe9", "half \ud800 a pair"])
+def test_what_is_no_text_has_no_sentences(text):
+    with pytest.raises(ContentError, match="its text is not UTF-8"):
+        list(sentences_of(text))
+
+
+def test_sentences_of_a_text_are_those_of_a_file_of_it(tmp_path):
+    text = "one\r\n\n two \ttab \n" + "é" * 3_000 + " " + "ü" * 3_000 + "\nlast"
+    assert list(sentences_of(text)) == sentences(text_file(tmp_path / "a.txt", text))
+    assert list(sentences_of(text.encode())) == list(sentences_of(text))
 
 
 # What names what.

@@ -100,7 +100,7 @@ def test_files_with_more_text_than_their_size_tells_are_read_again(tmp_path, mon
     folder.mkdir()
     padded = [json.dumps({"text": x, "noise": "x" * 2_000}) + "\n" for x in numbered(300, "rare")]
     (folder / "padded.jsonl").write_text("".join(padded))
-    dense = numbered(2_000)
+    dense = numbered(2_000) + numbered(50)
     write(folder / "dense.txt", dense)
     rooms = []
     monkeypatch.setattr(
@@ -110,7 +110,7 @@ def test_files_with_more_text_than_their_size_tells_are_read_again(tmp_path, mon
     )
     (found,) = sampled(tmp_path, 20_000, pool("all", folder), workers=1)
     assert [Path(x.file).name for x in rooms] == ["dense.txt", "padded.jsonl", *["dense.txt"] * 2]
-    # Its share by size; 16 times that, which is not enough for 60 % of its 30,000; all there is.
+    # Its share by size; 16 times that, which is not enough for 60 % of it; all there is.
     assert rooms[0].room < 1_100 < 16 * rooms[0].room == rooms[2].room < 18_000
     assert rooms[3].room == 20_000
     whole = SentenceSample(20_000)
@@ -193,8 +193,9 @@ def test_more_room_than_an_earlier_run_had_and_faults_are_looked_for_anew(tmp_pa
 
 
 def test_a_sample_file_that_broke_is_made_again(tmp_path):
-    corpus = write(tmp_path / "a.txt", numbered(30))
+    corpus = write(tmp_path / "a.txt", numbered(30) * 2)
     found = sampled(tmp_path, 5_000, pool("all", corpus))
+    assert found[0].chosen == [(text, 2) for text in numbered(30)]
     (path,) = (tmp_path / "samples").iterdir()
     path.write_bytes(path.read_bytes()[:100])
     assert sampled(tmp_path, 5_000, pool("all", corpus)) == found

@@ -52,7 +52,6 @@ def tokens(text: TextTokenizer, *parts: Any, fitting: Fitting = AS_STORED) -> Do
     return found
 
 
-@pytest.mark.fidelity("document-end", "document-order", "corpus-positions", "corpus-loss")
 def fields_of(found: DocumentTokens, start: int, stop: int) -> dict[str, npt.NDArray[Any]]:
     """The fields as they stand in a sequence of just these tokens."""
     excerpt = Excerpt(found, start, stop)
@@ -61,6 +60,7 @@ def fields_of(found: DocumentTokens, start: int, stop: int) -> dict[str, npt.NDA
     return {name: values[0] for name, values in batch.fields.items()}
 
 
+@pytest.mark.fidelity("document-end", "document-order", "corpus-positions", "corpus-loss")
 def test_a_document_by_hand(text: TextTokenizer) -> None:
     found = tokens(text, Text("go to"), Pixels(), Text(" the red ball"))
     first, second = text.encode("go to").tolist(), text.encode(" the red ball").tolist()

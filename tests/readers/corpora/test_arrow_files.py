@@ -98,6 +98,25 @@ def test_batches_that_are_not_wanted_are_not_decoded(
     assert decoded == [range(10, 20)]
 
 
+def test_nothing_is_fetched_behind_the_last_row_that_is_wanted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = {"text": [letter * 9000 for letter in "abcdef"]}
+    path = write(tmp_path / "a", "stream", table, 2)
+    stored, found = in_memory("a.arrow", Path(path).read_bytes()), scan(path)
+    fetched = []
+    real = arrow_stream.stores.read_range
+    monkeypatch.setattr(
+        arrow_stream.stores,
+        "read_range",
+        lambda *request: (fetched.append(request[1]), real(*request))[1],
+    )
+    assert read(stored, found[2:3]) == found[2:3]
+    starts = [message.start for message in messages(StoredBytes(path))]
+    # The mark; the schema's header, and all of it; the headers of two batches, and all of one.
+    assert fetched == [0, 0, 0, starts[1], starts[2], starts[2]]
+
+
 @pytest.mark.parametrize("codec", ["lz4", "zstd"])
 @pytest.mark.parametrize("form", ["stream", "file"])
 def test_what_unpacks_to_too_much_is_not_unpacked(
@@ -221,6 +240,10 @@ def test_offsets_that_lead_out_of_their_buffer(tmp_path: Path) -> None:
 def test_a_batch_of_nothing_else(tmp_path: Path) -> None:
     path = write(tmp_path / "a", "stream", {"text": pa.nulls(3)})
     assert (scan(path)[0].fault or "").startswith("damaged (the header of the message")
+    packed = write(tmp_path / "c", "stream", {"text": pa.nulls(3)}, compression="lz4")
+    assert [raw.fault for raw in scan(packed)] == [
+        "damaged (its record batch states more rows than it can have)"
+    ] * 3
     numbers = {"text": pa.array([1, None, 3]), "more": np.zeros(3)}
     assert [raw.fields for raw in scan(write(tmp_path / "b", "stream", numbers))] == [
         {"text": 1},
