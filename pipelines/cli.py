@@ -94,7 +94,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="gato-data",
         allow_abbrev=False,
-        description="Turns agent episodes (RLDS, Minari) into Gato token sequences.",
+        description="Turns agent episodes (RLDS, Minari) and corpora of texts and images into Gato "
+        "token sequences.",
         epilog="Example: gato-data build configs/demo.yaml --output out/demo",
     )
     parser.add_argument("--version", action="version", version=gato_data.__version__)
@@ -187,7 +188,10 @@ def _parser() -> argparse.ArgumentParser:
         verb.add_argument("config", metavar="CONFIG", help="YAML file, see configs/")
         verb.add_argument("--output", required=name == "build", metavar="DIR")
         verb.add_argument(
-            "--limit", type=_count, metavar="N", help="episodes of each data set, for a pilot"
+            "--limit",
+            type=_count,
+            metavar="N",
+            help="episodes or records of each data set, for a pilot",
         )
         verb.add_argument(
             "--workers", type=_count, metavar="N", help="local processes (default: by the work)"

@@ -90,7 +90,7 @@ def _whole_files(context: CorpusContext) -> list[str]:
     return [
         f"{context.where}: {len(whole)} of {len(context.source.files)} files are compressed as a "
         "whole (.gz, .zst), so each is one piece of work, which one worker reads from its start "
-        f"and writes into one shard; the largest has {largest / 1e6:,.1f} MB. Many smaller files, "
+        f"and writes into one shard; the largest has {largest:,} bytes. Many smaller files, "
         "or uncompressed ones, are spread more evenly."
     ]
 
@@ -202,6 +202,8 @@ def _joined_for_pairs(
     if held < wanted:
         where = context.source.directory
         advice = f"Set `pairs` to {held} or less"
+        if context.job.limit is not None:
+            advice = f"Raise --limit {context.job.limit}"
         if dataset.validation:
             advice += ", or change `validation`"
         raise UsageError(

@@ -84,7 +84,7 @@ def check_quarantine(context: Context, indexed: Sequence[IndexedFile], index: pa
         raise GatoDataError(
             f"{context.where}: {faults} of {total} records cannot be used, more than the share "
             f"{limit:g} that `limits.quarantine_share` allows. First: {quoted}. All of them are "
-            "listed in quarantine/. Mend the data, or raise the limit."
+            f"listed in {context.job.output}/quarantine/. Mend the data, or raise the limit."
         )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from gato_data.building.fit import LEAST_SAMPLES
 from gato_data.loading.directory import Build, open_build
+from gato_data.records.manifest import corpora
 from gato_data.report.text_page import escape, shorten
 
 # A right build falls below in one test of ten thousand.
@@ -31,16 +32,24 @@ def _overview(build: Build, dataset: str | None) -> Iterator[str]:
     for name, described in build.manifest["datasets"].items():
         # Builds of earlier releases have none.
         if dataset in (None, name) and "statistics" in described:
-            yield page(name, described["counts"], described["statistics"], build.length)
+            is_corpus = name in corpora(build.manifest)
+            yield page(name, described["counts"], described["statistics"], build.length, is_corpus)
 
 
-def page(name: str, counts: Mapping[str, int], statistics: Mapping[str, Any], length: int) -> str:
+def page(
+    name: str,
+    counts: Mapping[str, int],
+    statistics: Mapping[str, Any],
+    length: int,
+    is_corpus: bool = False,
+) -> str:
     """The block of one data set.
 
     Args:
       name: of the data set.
       counts, statistics: as in the manifest.
       length: L.
+      is_corpus: whether nothing in it could have prompts.
     """
     sequences, tokens = counts.get("sequences", 0), counts.get("tokens", 0)
     padding = _percent(statistics["padding_share"])
@@ -48,7 +57,7 @@ def page(name: str, counts: Mapping[str, int], statistics: Mapping[str, Any], le
         f"{escape(name)}: {sequences:,} sequences of {length:,}: {tokens:,} tokens and {padding} "
         "padding",
         *_tokens(statistics),
-        *_prompts(statistics["prompts"], statistics["prompt_ends"]),
+        *([] if is_corpus else _prompts(statistics["prompts"], statistics["prompt_ends"])),
         *_starts(statistics["window_starts"]),
     ]
     return "\n".join(shorten(line, 1, _WIDTH) for line in lines) + "\n"
@@ -73,7 +82,7 @@ def _tokens(statistics: Mapping[str, Any]) -> Iterator[str]:
 def _prompts(prompts: Mapping[str, Any], ends: Mapping[str, Any]) -> Iterator[str]:
     prompted, possible, drawn = prompts["prompted"], prompts["possible"], prompts["drawn"]
     if not possible:
-        yield _line("prompted", "none: nothing here has a donor of its task, agent and split")
+        yield _line("prompted", "none: no episode has another of its task, agent and split")
         return
     share, of_all = _percent(prompts["share"]), _percent(prompts["share_of_all"])
     without_donor = f" ({of_all} of all)" if of_all != share else ""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from gato_data.building import corpus_plan
 from gato_data.tokenizers.text import TextTokenizer
 from pipelines import cli
 from tests.building.builds import SHARED, build, records, write_config
@@ -106,3 +107,23 @@ def _documents(found: list[dict[str, object]], text: TextTokenizer) -> list[str]
             assert ids.pop() == text.end_of_text
             documents.append(text.decode(ids))
     return documents
+
+
+def test_packs_of_small_files_keep_to_the_size_of_a_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Two files of 18 bytes are within 40 bytes, three are not: also after the first overflow."""
+    monkeypatch.setattr(corpus_plan, "LARGEST_PIECE", 40)
+    train_text_model(tmp_path / "text.model")
+    (tmp_path / "texts").mkdir()
+    for number in range(9):
+        (tmp_path / f"texts/{number}.txt").write_text("go to the red ball")
+    dataset = {"name": "texts", "kind": "text", "path": "texts", "pack": True}
+    config = {"vocabulary": {"text_model": "text.model"}, "datasets": [dataset]}
+    build(write_config(tmp_path, config), tmp_path / "out")
+    names = sorted(sorted(json.loads(x["episode_id"])) for x in records(tmp_path / "out"))
+    files = [
+        [f"{number}.txt#0" for number in range(start, min(9, start + 2))]
+        for start in range(0, 9, 2)
+    ]
+    assert names == files

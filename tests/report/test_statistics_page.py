@@ -71,7 +71,7 @@ def test_what_cannot_be_told() -> None:
     assert "100.0 % from the end, 0.0 % from a uniform start: too few to test\n" in found
     assert "  window starts  too few to test (84 windows; 85 tell)\n" in found
     nobody = page_of(prompts_possible=0, prompted=0, prompts_drawn=0)
-    assert "  prompted       none: nothing here has a donor of its task, agent and split\n" in nobody
+    assert "  prompted       none: no episode has another of its task, agent and split\n" in nobody
     assert "  prompts " not in nobody
 
 

@@ -69,6 +69,9 @@ def pick(record: Mapping[str, Any], wanted: Wanted) -> dict[str, Any]:
         values = (lookup(record, path) for path in paths)
         found[role] = next((value for value in values if value is not None), None)
         if found[role] is None:
+            empty = [path for path in paths if path.split("/")[0] in record]
+            if empty:
+                raise ContentError(f"it has no {role}: its field {_named(empty[0])} is null")
             names = ", ".join(map(_named, sorted(record, key=str)[:_NAMED])) or "nothing"
             raise ContentError(
                 f"it has no {role}: no field {' or '.join(paths)} (it has {names[:_SHOWN]})"

@@ -68,9 +68,13 @@ class ImageFolder:
         Raises:
           ContentError: it is not in the folder.
         """
+        name = self._relative(name)
         parts = name.replace("\\", "/").split("/")
         if not name or "\0" in name or ".." in parts or "://" in name or posixpath.isabs(name):
-            raise ContentError(f"the image name {_shown(name)} leads out of {self.path}")
+            raise ContentError(
+                f"the image name {_shown(name)} leads out of {self.path}; `images` names the "
+                "folder that images are looked for in"
+            )
         try:
             name.encode()
         except UnicodeEncodeError:
@@ -90,6 +94,16 @@ class ImageFolder:
                     f"the image {_shown(name)} is a link that leads out of {self.path}"
                 )
         return path
+
+    def _relative(self, name: str) -> str:
+        """A whole path that leads into the folder as a name in it; others as they are."""
+        if not os.path.isabs(name) or "\0" in name:
+            return name
+        folder = files.local_path(self.path)
+        if folder is None:
+            return name
+        folder = os.path.abspath(folder)
+        return os.path.relpath(name, folder) if name.startswith(f"{folder}/") else name
 
     def _size(self, path: str) -> int:
         local = files.local_path(path)

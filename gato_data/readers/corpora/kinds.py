@@ -1,5 +1,6 @@
 """What a record of a corpus means, by the kind of the data set: documents of texts and images."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -66,7 +67,8 @@ def _pairs(dataset: PairsConfig, fields: Fields) -> list[Document]:
         question, role = _filled(fields[QUESTION], QUESTION), ANSWER
     else:
         question, role = "", TEXT
-    alternatives = fields[role] if isinstance(fields[role], list) else [fields[role]]
+    given = fields[role] if isinstance(fields[role], list) else [fields[role]]
+    alternatives = [found for found in given if found is not None]
     if not alternatives:
         raise ContentError(f"it has no {role}: the list is empty")
     before, after = _split(dataset.template)
@@ -156,7 +158,9 @@ def _picture(value: Any) -> EncodedPicture:
 
 def _filled(value: Any, role: str) -> str:
     """A text that is not empty; numbers are written out, as some answers are."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    # NaN is how tables of numbers say that there is none.
+    if is_number and math.isfinite(value):
         value = str(value)
     text = _checked(value, role)
     if not text or text.isspace():

@@ -222,6 +222,9 @@ def _value(name: str, data: bytes | None) -> Any:
     if data is None or not (kind == _JSON or _TEXT.fullmatch(kind)):
         return data
     try:
-        return strict_json.parse_object(data) if kind == _JSON else strict_json.decode(data)
+        if kind == _JSON:
+            return strict_json.parse_object(data)
+        # Editors end a file with a line end, which is none of a caption's.
+        return strict_json.decode(data).removesuffix("\n").removesuffix("\r")
     except ContentError as error:
         raise ContentError(f"its member {shown(name)}: {error}") from None

@@ -133,7 +133,7 @@ def test_rows_that_a_batch_cannot_have(tmp_path: Path, options: Any, rows: int) 
 
 
 def test_a_body_that_leads_back_to_its_own_message(tmp_path: Path) -> None:
-    path = write(tmp_path / "a", "stream", {"text": TEXTS})
+    path = write(tmp_path / "a", "stream", {"text": TEXTS}, compression="lz4")
     second = list(messages(StoredBytes(path)))[2]
     stated = struct.pack("<q", second.stop - second.body)
     back = struct.pack("<q", second.start - second.body)
@@ -159,6 +159,27 @@ def test_a_last_batch_that_says_that_it_is_a_dictionary(tmp_path: Path, table: A
     for *found, fault in dictionaries:
         assert found == whole[:20]
         assert (fault.fault or "").startswith("damaged (")
+
+
+def test_dictionaries_where_none_belong(tmp_path: Path) -> None:
+    coloured = write(tmp_path / "a", "stream", {"text": COLOURS})
+    whole = scan(coloured)
+    dictionary = next(
+        x for x in messages(StoredBytes(coloured)) if x.header.kind == arrow_messages.DICTIONARY
+    )
+    added = Path(coloured).read_bytes()[dictionary.start : dictionary.stop]
+    change(coloured, lambda x: x.__setitem__(slice(-len(END), None), added + END))
+    *found, fault = scan(coloured)
+    assert found == whole
+    assert (fault.fault or "").startswith("damaged (a dictionary without the record batch that it")
+    plain = write(tmp_path / "b", "stream", {"text": TEXTS})
+    whole, second = scan(plain), list(messages(StoredBytes(plain)))[2]
+    change(plain, lambda x: x.__setitem__(slice(second.start, second.start), added))
+    *found, fault = scan(plain)
+    assert found == whole[:10]
+    assert (fault.fault or "").startswith(
+        f"damaged (the message at byte {second.start} is no batch)"
+    )
 
 
 def test_headers_larger_than_what_is_asked_for_at_first(tmp_path: Path) -> None:

@@ -223,3 +223,16 @@ def test_the_images_that_a_record_names_are_limited_all_in_all(tmp_path: Path) -
     with pytest.raises(ContentError, match="it names 28 bytes of images, more than"):
         encoded_images(["a.jpg"] * 3 + [None, "a.jpg"], folder)
     assert encoded_images([b"x" * 30, "a.jpg"], folder)[1] == [b"image a"]
+
+
+def test_a_whole_path_into_the_folder_is_a_name_in_it(tmp_path: Path) -> None:
+    """As a table has them that was written from files, without embedding them."""
+    images, other = tmp_path / "images", tmp_path / "images-too"
+    for folder in (images, other):
+        folder.mkdir()
+        (folder / "a.jpg").write_bytes(b"a picture")
+    folder = ImageFolder(str(images), 1000)
+    assert folder.read(str(images / "a.jpg")) == b"a picture"
+    for name in (str(other / "a.jpg"), f"{images}/../images-too/a.jpg", str(images), f"{images}/"):
+        with pytest.raises(ContentError):
+            folder.read(name)

@@ -32,6 +32,10 @@ def test_captions() -> None:
     assert parts(captions(), image=IMAGE, text="a ball") == [(PICTURE, Text("a ball"))]
     several = parts(captions(), image=[IMAGE], text=["a ball", "red"])
     assert several == [(PICTURE, Text("a ball")), (PICTURE, Text("red"))]
+    assert parts(captions(), image=IMAGE, text=["a", None, "b"]) == [
+        (PICTURE, Text("a")),
+        (PICTURE, Text("b")),
+    ]
 
 
 @pytest.mark.fidelity("pair-templates", "image-before-text", "corpus-loss")
@@ -90,7 +94,10 @@ def test_interleaved_by_marks() -> None:
         ),
         (captions(), {"image": IMAGE, "text": []}, "it has no text: the list is empty"),
         (captions(), {"image": IMAGE, "text": ["a", " "]}, "its text is empty"),
+        (captions(), {"image": IMAGE, "text": [None]}, "it has no text: the list is empty"),
         (captions(), {"image": IMAGE, "text": True}, "its text is True, not a text"),
+        (captions(), {"image": IMAGE, "text": float("nan")}, "its text is nan, not a text"),
+        (captions(), {"image": IMAGE, "text": [1, -float("inf")]}, "its text is -inf, not a text"),
         (captions(), {"image": [], "text": "a"}, "it has 0 images; a pair has one"),
         (captions(), {"image": [IMAGE] * 2, "text": "a"}, "it has 2 images; a pair has one"),
         (captions(), {"image": 3, "text": "a"}, "its image is 3, not encoded bytes"),

@@ -98,7 +98,7 @@ def test_missing_roles_are_faults_that_say_what_is_there(tmp_path: Path) -> None
     assert [(x.number, x.content, x.fault) for x in found] == [
         (0, {"text": "a"}, None),
         (1, None, "it has no text: no field text or txt (it has caption, id)"),
-        (2, None, "it has no text: no field text or txt (it has text)"),
+        (2, None, "it has no text: its field text is null"),
         (3, None, "it has no text: no field text or txt (it has nothing)"),
         (4, {"text": "c"}, None),
     ]
