@@ -42,7 +42,9 @@ FORMS: dict[str, tuple[Write, Container]] = {
         ParquetFiles(),
     ),
     "parquet, small pages": (
-        parquet(data_page_size=128, write_batch_size=3, data_page_version="2.0", compression="gzip"),
+        parquet(
+            data_page_size=128, write_batch_size=3, data_page_version="2.0", compression="gzip"
+        ),
         ParquetFiles(),
     ),
     "stream": (arrow("stream"), ArrowFiles()),
