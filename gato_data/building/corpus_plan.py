@@ -64,7 +64,8 @@ def plan_corpus(context: CorpusContext, selection: Selection) -> DatasetPlan:
             units += deal(job, selection, split, number, pieces)
         sizes[split] = found * passes
         rows = [row for piece in cut for row in piece]
-        encoded += passes * float((records.tokens[rows] - records.images[rows]).sum())
+        texts = (records.tokens[rows] - records.images[rows]) * records.pairs[rows]
+        encoded += passes * float(texts.sum())
     everything = [size for found in sizes.values() for size in found]
     sums = TaskSums(
         len(selection.kept),

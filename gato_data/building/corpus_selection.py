@@ -33,6 +33,7 @@ def select_records(context: CorpusContext, index: pa.Table) -> Selection:
     if not usable:
         raise UsageError(f"{context.where}: {context.source.directory} holds no usable record.")
     _check_ids(context, index, ids, usable)
+    _check_pairs(context, index, ids, usable)
     limit(reasons, ids, context.job, dataset.name)
     held_out = dataset.validation
     splits = [
@@ -42,6 +43,22 @@ def select_records(context: CorpusContext, index: pa.Table) -> Selection:
     # No returns, and no rule: every record is kept.
     nothing = task_returns(np.full(len(usable), np.nan), None)
     return Selection(dataset.name, index, reasons, splits, {"": nothing}, ())
+
+
+def _check_pairs(
+    context: CorpusContext, index: pa.Table, ids: Sequence[str], usable: Sequence[int]
+) -> None:
+    """Refuses an id that is also the name of a pair: a record's id and a caption's number."""
+    sizes, known = index["text_bytes"].to_pylist(), set(ids)
+    for row in usable:
+        names = (f"{ids[row]}/{number}" for number in range(len(sizes[row])))
+        twice = next((name for name in names if name in known), None) if len(sizes[row]) > 1 else ""
+        if twice:
+            raise UsageError(
+                f"{context.where}: '{twice}' is the id of a record, and the name of a pair of the "
+                f"record '{ids[row]}', which has {len(sizes[row])} texts. Give `fields: {{id: …}}` "
+                "another field, or remove it to use file name and record number."
+            )
 
 
 def _check_ids(

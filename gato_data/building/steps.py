@@ -19,6 +19,7 @@ from gato_data.building.corpus_context import CorpusContext
 from gato_data.building.corpus_selection import select_records
 from gato_data.building.index import IndexedFile, read_index
 from gato_data.building.manifest import finish, quarantine_rows, write_quarantine
+from gato_data.building.mixture import mixture
 from gato_data.building.plan import (
     Plan,
     check_same_build,
@@ -110,7 +111,9 @@ def plan(job: Job, contexts: Mapping[str, Context], indexed: Indexed) -> Plan:
     old = stored_plan(job.output)
     if old:
         check_same_build(job.output, old.fingerprint, fingerprint(old.request, indexed))
-        return old
+        # Weights change no sequence, so they may be others than those of the first run.
+        held = {name: row["sequences"] for name, row in old.mixture["datasets"].items()}
+        return replace(old, mixture=mixture(job.config, held))
     selections, layouts = [], {}
     for name, context in contexts.items():
         index = _index_of(job, name, indexed)
@@ -167,7 +170,8 @@ def is_complete(job: Job, plan: Plan) -> bool:
         folders = [dataset_folder(dataset.name) for dataset in job.config.datasets]
         expected += [f"{x}/{name}" for x in folders for name in tfds_info.FILES]
     is_whole = all(files.exists(files.join(job.output, name)) for name in expected)
-    return is_whole and manifest["fingerprint"] == plan.fingerprint
+    is_of_config = manifest["config"] == job.config.to_json()
+    return is_whole and is_of_config and manifest["fingerprint"] == plan.fingerprint
 
 
 def complete(

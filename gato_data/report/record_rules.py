@@ -149,6 +149,7 @@ def _documents(batch: TokenSequences, kind: str) -> Iterator[Fault]:
     # Documents are numbered in their order; after the last one comes padding.
     is_wrong = (steps != 0) & (segment[:, 1:] != -1) & ((steps != 1) | ~packed[:, np.newaxis])
     yield from _first(is_wrong, lambda at: f"segment {segment[at[0], at[1] + 1]} follows")
+    yield from _first(segment[:, :1] != 0, lambda at: f"segment {segment[at]} begins")
     for name, broken in (
         ("prompt_length", batch.scalars["prompt_length"] != 0),
         ("task", np.array([text != "" for text in batch.texts["task"]], bool)),

@@ -653,9 +653,21 @@ def test_whatever_changes_records_is_another_build(
 def test_weights_change_no_record(
     tmp_path: Path, config: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """The same command with other weights says so in the manifest, and makes no shard again."""
     assert run(tmp_path, config, capsys)[0] == 0
+    before = json.loads((tmp_path / "out/manifest.json").read_text())
+    shard = next((tmp_path / "out/data").rglob("*.arrow"))
+    written = shard.stat().st_mtime_ns
     config["datasets"][0]["weight"] = 7
+    config["mixture"] = {"steps": 10, "batch_size": 2}
     assert run(tmp_path, config, capsys)[0] == 0
+    after = json.loads((tmp_path / "out/manifest.json").read_text())
+    name = config["datasets"][0]["name"]
+    assert (before["datasets"][name]["weight"], after["datasets"][name]["weight"]) == (1.0, 7.0)
+    assert after["mixture"]["datasets"][name]["weight"] == 7
+    assert after["mixture"]["steps"] == 10
+    assert after["content"] == before["content"]
+    assert shard.stat().st_mtime_ns == written
 
 
 def test_a_bad_donor_gives_way_to_the_next(

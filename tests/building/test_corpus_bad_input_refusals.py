@@ -297,3 +297,16 @@ def test_nothing_in_the_data_drives_the_terminal(run: Runner, tmp_path: Path) ->
     outcome = run("image_text", folder, **settings | {"output": "other"}, share=0.0)
     assert outcome.status == 1
     assert r"First: \x1b[31m\x1b]0;title\x07[bold]b \u202eb.tar record 0" in outcome.shown
+
+
+def test_an_id_that_is_the_name_of_a_pair(run: Runner, tmp_path: Path) -> None:
+    """`a/0` is the first caption of the record `a`: no other record may be called so."""
+    folder = picture_files(tmp_path / "input")
+    lines = [
+        {"image": "red.png", "text": ["a", "b"], "key": "a"},
+        {"image": "red.png", "text": "c", "key": "a/0"},
+    ]
+    jsonl(folder, lines, "pairs.jsonl")
+    outcome = run("image_text", folder / "pairs.jsonl", pairs=2, fields={"id": "key"})
+    assert outcome.status == 2
+    assert "'a/0' is the id of a record, and the name of a pair of the record 'a'" in outcome.shown

@@ -118,6 +118,11 @@ TAMPER: dict[str, tuple[str, Callable[[TokenSequences], Any], str]] = {
         lambda b: b.fields["segment"].__setitem__((0, slice(4, 6)), 1),
         "token 3: segment 1 follows",
     ),
+    "the first segment": (
+        "asked",
+        lambda b: b.fields["segment"].__setitem__(b.fields["segment"] == 0, 3),
+        "token 0: segment 3 begins",
+    ),
     "a skipped segment": (
         "packed",
         lambda b: b.fields["segment"].__setitem__(b.fields["segment"] > 0, 9),
@@ -131,8 +136,16 @@ TAMPER: dict[str, tuple[str, Callable[[TokenSequences], Any], str]] = {
         ),
         "token 0: modality image in a corpus of the kind text",
     ),
-    "a task": ("packed", lambda b: b.texts["task"].__setitem__(0, "go"), "task in a corpus, which has none"),
-    "an agent": ("asked", lambda b: b.texts["agent"].__setitem__(0, "bot"), "agent in a corpus, which has none"),
+    "a task": (
+        "packed",
+        lambda b: b.texts["task"].__setitem__(0, "go"),
+        "task in a corpus, which has none",
+    ),
+    "an agent": (
+        "asked",
+        lambda b: b.texts["agent"].__setitem__(0, "bot"),
+        "agent in a corpus, which has none",
+    ),
 }
 
 
