@@ -257,7 +257,7 @@ def test_a_share_above_the_limit(run: Runner, tmp_path: Path) -> None:
         "`limits.quarantine_share`",
         "First: a.jsonl record 96: line 97: it is no JSON",
         "a.jsonl record 97: its text is empty; a.jsonl record 98: there is no image 'none.png'",
-        "All of them are listed in quarantine/.",
+        f"All of them are listed in {outcome.output}/quarantine/.",
     ):
         assert words in outcome.shown
     assert "record 99" not in outcome.shown

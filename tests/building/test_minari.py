@@ -275,7 +275,7 @@ def test_too_many_damaged_episodes_stop_the_build(tmp_path: Path) -> None:
         "data set 'zoo': 1 of 12 records cannot be used, more than the share 0.01 that "
         "`limits.quarantine_share` allows. First: episodes-00000000 record 3: "
         "steps/observation/count at step 0: the value -2 lies outside [0, 1024). All of them are "
-        "listed in quarantine/. Mend the data, or raise the limit."
+        f"listed in {tmp_path / 'out'}/quarantine/. Mend the data, or raise the limit."
     )
 
 
