@@ -22,6 +22,8 @@ from gato_data.errors import UsageError
 # of all of its images are in memory at once (38 MB at 224 x 224). More of text alone, as it is
 # small.
 _RECORDS_WITH_IMAGES, _RECORDS_OF_TEXT = 256, 4096
+# Image tokens of a run: 100 MB of patches. Pages may have many images.
+_IMAGE_TOKENS = 1 << 17
 # Where no text was encoded at all: English text has about a token for each four bytes.
 _TOKENS_A_BYTE = 0.25
 # Share of the tokens of packed sequences that are no padding, about.
@@ -114,17 +116,20 @@ def _records(context: CorpusContext, selection: Selection) -> _Records:
 def _runs(context: CorpusContext, selection: Selection) -> list[list[int]]:
     """The records of each file in runs of a fixed number, whatever becomes of them."""
     most = _records_of_a_run(context)
-    columns = selection.index.select(["file", "size"]).to_pydict()
+    columns = selection.index.select(["file", "size", "image_tokens"]).to_pydict()
     whole = {file for file in context.source.files if context.source.is_whole(file)}
     runs: list[list[int]] = []
-    before, held = None, 0
-    for row, (file, size) in enumerate(zip(columns["file"], columns["size"], strict=True)):
-        is_full = bool(runs) and (len(runs[-1]) == most or held + size > LARGEST_PIECE)
+    before, held, shown = None, 0, 0
+    for row, (file, size, tokens) in enumerate(zip(*columns.values(), strict=True)):
+        images = tokens or 0  # null for records that cannot be used
+        is_full = bool(runs) and (
+            len(runs[-1]) == most or held + size > LARGEST_PIECE or shown + images > _IMAGE_TOKENS
+        )
         if file != before or (is_full and file not in whole):
             runs.append([])
-            before, held = file, 0
+            before, held, shown = file, 0, 0
         runs[-1].append(row)
-        held += size
+        held, shown = held + size, shown + images
     return runs
 
 
@@ -166,15 +171,21 @@ def _joined_for_packs(
 ) -> list[list[int]]:
     """Pieces of small files together, so that their documents can share sequences."""
     most, sizes = _records_of_a_run(context), selection.index["size"].to_pylist()
+    image_tokens = selection.index["image_tokens"].to_pylist()
     joined: list[list[int]] = [[]]
-    held = 0
+    held = shown = 0
     for piece in pieces:
         size = sum(sizes[row] for row in piece)
-        if len(joined[-1]) + len(piece) > most or held + size > LARGEST_PIECE:
+        images = sum(image_tokens[row] for row in piece)
+        if (
+            len(joined[-1]) + len(piece) > most
+            or held + size > LARGEST_PIECE
+            or shown + images > _IMAGE_TOKENS
+        ):
             joined.append([])
-            held = 0
+            held = shown = 0
         joined[-1] += piece
-        held += size
+        held, shown = held + size, shown + images
     return [piece for piece in joined if piece]
 
 

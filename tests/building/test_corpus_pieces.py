@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gato_data.building import corpus_plan
 from gato_data.errors import GatoDataError, UsageError
 from tests.building.builds import build, job_of, quarantine, records, write_config
 from tests.building.corpus_builds import corpus_of, dataset_of, judge
@@ -301,3 +302,38 @@ def test_too_many_faults_stop_the_build(tmp_path: Path, text_model: Path) -> Non
     [row] = quarantine(tmp_path / "out", "text")
     assert (row["file"], row["record"]) == ("part-0.jsonl", 2)
     assert "text" in row["reason"]
+
+
+def plain_build(folder: Path, model: Path, kind: str, written: Written, **settings: Any) -> Any:
+    config = {
+        "vocabulary": {"text_model": str(model)},
+        "sequence": {"length": 64},
+        "datasets": [dataset_of(kind, written, **{"validation": 0, **settings})],
+    }
+    build(write_config(folder, config), folder / "out")
+    return members(records(folder / "out"))
+
+
+def test_a_run_has_so_many_image_tokens_at_most(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text_model: Path
+) -> None:
+    """Images of one patch; with 12 to a run there are three, each counted anew."""
+    assert corpus_plan._IMAGE_TOKENS * (768 + 4) == 101_187_584
+    monkeypatch.setattr(corpus_plan, "_IMAGE_TOKENS", 12)
+    pairs = [{"id": f"{number}", "image": PICTURE, "text": "go"} for number in range(36)]
+    written = fixtures.webdataset(tmp_path / "input", pairs, shards=1)
+    found = plain_build(tmp_path, text_model, "image_text", written, image_size=None)
+    runs = [{int(name.split("/")[-1]) // 12 for name in names} for names in found]
+    assert sorted(runs, key=min) == [{0}] * 3 + [{1}] * 3 + [{2}] * 3
+
+
+def test_each_run_counts_its_bytes_anew(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text_model: Path
+) -> None:
+    texts = [{"id": f"{number}", "text": "go to the red ball"} for number in range(9)]
+    written = fixtures.jsonl(tmp_path / "input", texts, shards=1)
+    [file] = (tmp_path / "input").rglob("*.jsonl")
+    line = file.stat().st_size // 9
+    monkeypatch.setattr(corpus_plan, "LARGEST_PIECE", 3 * line)
+    found = plain_build(tmp_path, text_model, "text", written, pack=True)
+    assert sorted(map(sorted, found)) == [["0", "1", "2"], ["3", "4", "5"], ["6", "7", "8"]]
