@@ -11,13 +11,13 @@ from typing import Any
 from gato_data.building.context import DatasetContext, Job, open_source
 from gato_data.building.corpus_context import open_corpus_source
 from gato_data.building.layout import resolve_layout
+from gato_data.building.selection import VALIDATION, split_of
 from gato_data.config import CorpusConfig, DatasetConfig, InterleavedConfig, PairsConfig
 from gato_data.errors import ContentError, UsageError
 from gato_data.readers.corpora import kinds
 from gato_data.readers.corpora.fields import IMAGE, TEXT, Wanted
 from gato_data.readers.corpora.source import CorpusSource
 from gato_data.readers.source import StoredRecord
-from gato_data.sequencing import draws
 from gato_data.vocabulary import Vocabulary
 from pipelines.corpus_texts import Said, Texts, distinct, spoken, whole_texts
 
@@ -53,9 +53,7 @@ def _open(job: Job, name: str) -> Texts | None:
 
 def _is_held_out(job: Job, dataset: CorpusConfig | DatasetConfig, name: str, task: str) -> bool:
     """Whether a record belongs to the validation split, as the build decides it."""
-    if isinstance(dataset.validation, tuple):
-        return task in dataset.validation
-    return draws.uniform(job.config.seed, "split", dataset.name, name) < dataset.validation
+    return split_of(dataset, job.config.seed, name, task) == VALIDATION
 
 
 @dataclass(frozen=True)

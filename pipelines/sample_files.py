@@ -6,7 +6,6 @@ stopped is taken up from them.
 
 import dataclasses
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -95,9 +94,3 @@ def read_into(sample: SentenceSample, path: str) -> None:
                 if sample.is_beyond(digest):
                     return  # as is all that comes after
                 sample.keep(sentence, copies)
-
-
-def sentences_in(path: str) -> Iterator[str]:
-    """The sentences of a sample file in their order."""
-    with files.open_read(path) as file:
-        yield from pq.ParquetFile(file).read(columns=["sentence"])["sentence"].to_pylist()

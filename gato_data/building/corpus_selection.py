@@ -9,15 +9,13 @@ import pyarrow as pa
 from gato_data.building.corpus_context import CorpusContext
 from gato_data.building.selection import (
     KEPT,
-    TRAIN,
     UNUSABLE,
-    VALIDATION,
     Selection,
     limit,
+    split_of,
 )
 from gato_data.errors import UsageError
 from gato_data.expert_return import task_returns
-from gato_data.sequencing import draws
 
 
 def select_records(context: CorpusContext, index: pa.Table) -> Selection:
@@ -35,11 +33,7 @@ def select_records(context: CorpusContext, index: pa.Table) -> Selection:
     _check_ids(context, index, ids, usable)
     _check_pairs(context, index, ids, usable)
     limit(reasons, ids, context.job, dataset.name)
-    held_out = dataset.validation
-    splits = [
-        VALIDATION if draws.uniform(seed, "split", dataset.name, name) < held_out else TRAIN
-        for name in ids
-    ]
+    splits = [split_of(dataset, seed, name) for name in ids]
     # No returns, and no rule: every record is kept.
     nothing = task_returns(np.full(len(usable), np.nan), None)
     return Selection(dataset.name, index, reasons, splits, {"": nothing}, ())

@@ -15,7 +15,7 @@ from gato_data.building.contexts import Context
 from gato_data.building.filter_messages import filter_warnings, nothing_passes
 from gato_data.building.filter_rules import task_rules
 from gato_data.building.index import IndexedFile
-from gato_data.config import DatasetConfig
+from gato_data.config import AnyDataset
 from gato_data.errors import GatoDataError, UsageError
 from gato_data.expert_return import (
     EXPERT_RETURN,
@@ -111,7 +111,7 @@ def select(context: DatasetContext, index: pa.Table) -> Selection:
         dataset.name,
         index,
         reasons,
-        [_split(dataset, seed, ids[row], tasks[row]) for row in range(len(ids))],
+        [split_of(dataset, seed, ids[row], tasks[row]) for row in range(len(ids))],
         found,
         (
             *_warnings(context, found, passed),
@@ -246,7 +246,8 @@ def limit(reasons: list[str], ids: Sequence[str], job: Job, dataset: str) -> Non
         reasons[row] = BEYOND_LIMIT
 
 
-def _split(dataset: DatasetConfig, seed: int, episode_id: str, task: str | None) -> str:
+def split_of(dataset: AnyDataset, seed: int, episode_id: str, task: str | None = None) -> str:
+    """The split of an episode or record, which also the training of a vocabulary keeps to."""
     if isinstance(dataset.validation, tuple):
         held_out = task in dataset.validation
     else:
