@@ -13,11 +13,10 @@ from gato_data import vocabulary
 from gato_data.config_action_range import action_range_problems
 from gato_data.config_reading import KeyPath, Problem
 from gato_data.config_task_values import TASK_VALUES, rules_of
+from gato_data.config_types import CORPUS_KINDS
 from gato_data.schema_files import read_schema
 from gato_data.vocabulary import PATCH_SIDE
 
-# Kinds whose keys the schema knows by themselves.
-_CORPORA = ("image_text", "question_answer", "text", "interleaved")
 # Nobody reads more; a file that is no config at all may have one in every line.
 _ENOUGH = 100
 _THRESHOLD_KEYS = ("expert_return_share", "estimator", "relative_to_random", "expert_returns")
@@ -133,7 +132,7 @@ def _has_corpora_only(datasets: Any) -> bool:
     """Whether no data set has prompts."""
     found = datasets if isinstance(datasets, list) else []
     kinds = [x.get("kind") for x in found if isinstance(x, dict)]
-    return bool(kinds) and all(kind in _CORPORA for kind in kinds)
+    return bool(kinds) and all(kind in CORPUS_KINDS for kind in kinds)
 
 
 def _window_problems(sequence: dict[str, Any]) -> Iterator[Problem]:
@@ -176,7 +175,7 @@ def _dataset_problems(dataset: dict[str, Any]) -> Iterator[Problem]:
         yield Problem((), "neither path nor tfds is given. Say where the data set lies by one.")
     if path is not None and tfds is not None:
         yield Problem(("tfds",), "path and tfds are both given. Remove one of the two.")
-    if dataset["kind"] in _CORPORA:
+    if dataset["kind"] in CORPUS_KINDS:
         yield from _corpus_problems(dataset)
         return
     if dataset["kind"] == "minari":
@@ -228,7 +227,7 @@ def _corpus_problems(dataset: dict[str, Any]) -> Iterator[Problem]:
 def _sequence_problems(dataset: dict[str, Any], sequence: dict[str, Any]) -> Iterator[Problem]:
     """What does not fit how sequences are cut."""
     length = sequence.get("length", 1024)
-    if dataset["kind"] in _CORPORA[:2] or dataset["kind"] == "interleaved":
+    if dataset["kind"] in CORPUS_KINDS and dataset["kind"] != "text":
         size = dataset.get("image_size", [224, 224])
         tokens = 0 if size is None else (size[0] // PATCH_SIDE) * (size[1] // PATCH_SIDE)
         if tokens > length:

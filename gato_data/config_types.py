@@ -298,6 +298,8 @@ class InterleavedConfig(PictureConfig):
 
 # How the text of a pair is written, by kind.
 TEMPLATES = {"image_text": "{text}", "question_answer": "Q: {question} A: {answer}"}
+PAIR_KINDS = tuple(TEMPLATES)
+CORPUS_KINDS = (*PAIR_KINDS, "text", "interleaved")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from gato_data.config_types import CORPUS_KINDS
 from gato_data.errors import UsageError
 from gato_data.records.schema import check_version
 from gato_data.storage import files
@@ -34,14 +35,10 @@ def _encode(content: Mapping[str, Any]) -> bytes:
     return json.dumps(content, sort_keys=True, ensure_ascii=False, indent=1).encode()
 
 
-PAIRS = ("image_text", "question_answer")
-_CORPORA = (*PAIRS, "text", "interleaved")
-
-
 def corpora(manifest: Mapping[str, Any]) -> dict[str, str]:
     """The data sets that are corpora, each with its kind."""
     datasets = manifest["config"]["datasets"]
-    return {x["name"]: x["kind"] for x in datasets if x.get("kind") in _CORPORA}
+    return {x["name"]: x["kind"] for x in datasets if x.get("kind") in CORPUS_KINDS}
 
 
 def texts_once(manifest: Mapping[str, Any]) -> frozenset[str]:

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gato_data.config_types import PAIR_KINDS
 from gato_data.errors import UsageError
 from gato_data.loading.directory import Build, ShardEntry, open_build
 from gato_data.loading.shards import Shards
-from gato_data.records.manifest import PAIRS, corpora, texts_once
+from gato_data.records.manifest import corpora, texts_once
 from gato_data.report.document_page import document_header
 from gato_data.report.documents import document_parts
 from gato_data.report.fields import Span, Timestep, keys_of, timesteps
@@ -161,7 +162,7 @@ class _Writer:
     def _corpus_page(self, record: Mapping[str, Any], entry: ShardEntry, place: int) -> str:
         assert self._text is not None
         found = document_parts(record, self._text.end_of_text)
-        what = "pair" if self._corpora[record["dataset"]] in PAIRS else "document"
+        what = "pair" if self._corpora[record["dataset"]] in PAIR_KINDS else "document"
         lines = list(document_header(record, entry, place, what, len(found)))
         for part in found[: self._steps]:
             cut = f" ({part.cut})" if part.cut else ""
