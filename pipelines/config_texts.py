@@ -4,8 +4,9 @@ Records that are held out for validation do not count, by the same draw as in th
 not read. Which episodes the filter keeps is not known here: all of them count.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from gato_data.building.context import DatasetContext, Job, open_source
@@ -13,13 +14,13 @@ from gato_data.building.corpus_context import open_corpus_source
 from gato_data.building.layout import resolve_layout
 from gato_data.building.selection import VALIDATION, split_of
 from gato_data.config import CorpusConfig, DatasetConfig, InterleavedConfig, PairsConfig
-from gato_data.errors import ContentError, UsageError
+from gato_data.errors import UsageError
 from gato_data.readers.corpora import kinds
 from gato_data.readers.corpora.fields import IMAGE, TEXT, Wanted
-from gato_data.readers.corpora.source import CorpusSource
 from gato_data.readers.source import StoredRecord
 from gato_data.vocabulary import Vocabulary
-from pipelines.corpus_texts import Said, Texts, distinct, spoken, whole_texts
+from pipelines.corpus_texts import distinct, whole_texts
+from pipelines.texts import SourceTexts, Texts
 
 
 @dataclass(frozen=True)
@@ -56,51 +57,8 @@ def _is_held_out(job: Job, dataset: CorpusConfig | DatasetConfig, name: str, tas
     return split_of(dataset, job.config.seed, name, task) == VALIDATION
 
 
-@dataclass(frozen=True)
-class EpisodeTexts:
-    """The texts of the steps of episodes, each once in an episode. See `corpus_texts.Texts`."""
-
-    context: DatasetContext
-
-    @property
-    def files(self) -> Sequence[str]:
-        return self.context.source.files
-
-    def size(self, file: str) -> int:
-        return self.context.source.size(file)
-
-    def is_older(self, file: str, than: str) -> bool:
-        return self.context.source.is_older(file, than)
-
-    def stated(self, file: str) -> int:
-        return self.context.source.stated(file)
-
-    def records(self, file: str) -> Iterator[Said]:
-        largest = self.context.job.config.limits.record_bytes
-        for record in self.context.source.scan(file, largest):
-            place = f"{file}, record {record.number}"
-            try:
-                yield spoken(place, self._texts(file, record))
-            except ContentError as error:
-                yield Said(place, fault=str(error))
-
-    def _texts(self, file: str, stored: StoredRecord) -> list[bytes]:
-        context, dataset = self.context, self.context.dataset
-        if stored.fault is not None:
-            raise ContentError(stored.fault)
-        record = context.source.parse(stored.content)
-        if dataset.validation:
-            name = f"{file}#{stored.number}"
-            if dataset.episode_id:
-                leaf = context.metadata_leaf("episode_id", dataset.episode_id)
-                name = str(record.scalar(leaf))
-            if _is_held_out(context.job, dataset, name, context.task(record)):
-                return []
-        episode = record.episode(context.column_leaves, dataset.last_step)
-        return sorted(distinct(episode.columns.values()))
-
-
-def _open_episodes(job: Job, dataset: DatasetConfig) -> EpisodeTexts | None:
+def _open_episodes(job: Job, dataset: DatasetConfig) -> Texts | None:
+    """The texts of the steps of episodes, each once in an episode."""
     source = open_source(dataset, job.folder)
     layout = resolve_layout(dataset, job.config.sequence, source.leaves)
     if not layout.has_text:
@@ -110,54 +68,43 @@ def _open_episodes(job: Job, dataset: DatasetConfig) -> EpisodeTexts | None:
     context = DatasetContext(job, dataset, source, layout, vocabulary, None, leaves)
     named = {"task": dataset.task.path if dataset.task else None, "episode_id": dataset.episode_id}
     needed = [context.metadata_leaf(key, path) for key, path in named.items() if path is not None]
-    return EpisodeTexts(replace(context, source=source.narrowed([*leaves, *needed])))
+    narrowed = source.narrowed([*leaves, *needed])
+    texts = partial(_of_episode, replace(context, source=narrowed))
+    return SourceTexts(narrowed, texts, job.config.limits.record_bytes)
 
 
-@dataclass(frozen=True)
-class CorpusTexts:
-    """The texts of documents and pairs, all alternatives. See `corpus_texts.Texts`."""
-
-    job: Job
-    dataset: CorpusConfig
-    source: CorpusSource
-
-    @property
-    def files(self) -> Sequence[str]:
-        return self.source.files
-
-    def size(self, file: str) -> int:
-        return self.source.size(file)
-
-    def is_older(self, file: str, than: str) -> bool:
-        return self.source.is_older(file, than)
-
-    def stated(self, file: str) -> int:
-        return self.source.stated(file)
-
-    def records(self, file: str) -> Iterator[Said]:
-        for record in self.source.scan(file, self.job.config.limits.record_bytes):
-            place = f"{file}, record {record.number}"
-            try:
-                yield spoken(place, self._texts(file, record))
-            except ContentError as error:
-                yield Said(place, fault=str(error))
-
-    def _texts(self, file: str, stored: StoredRecord) -> list[str]:
-        if stored.fault is not None:
-            raise ContentError(stored.fault)
-        name = kinds.record_id(stored.content, f"{file}#{stored.number}")
-        if _is_held_out(self.job, self.dataset, name, ""):
+def _of_episode(context: DatasetContext, file: str, stored: StoredRecord) -> list[bytes]:
+    record, dataset = context.source.parse(stored.content), context.dataset
+    if dataset.validation:
+        name = f"{file}#{stored.number}"
+        if dataset.episode_id:
+            leaf = context.metadata_leaf("episode_id", dataset.episode_id)
+            name = str(record.scalar(leaf))
+        if _is_held_out(context.job, dataset, name, context.task(record)):
             return []
-        if isinstance(self.dataset, PairsConfig):
-            return whole_texts(self.dataset, stored.content | {IMAGE: b""})
-        fields = stored.content
-        if isinstance(self.dataset, InterleavedConfig):
-            fields = fields | {IMAGE: _any_images(self.dataset, fields)}
-        return [
-            part.text
-            for document in kinds.documents(self.dataset, fields)
-            for part in document.texts
-        ]
+    return distinct(record.episode(context.column_leaves, dataset.last_step))
+
+
+def _open_corpus(job: Job, dataset: CorpusConfig) -> Texts:
+    """The texts of documents and pairs, all alternatives."""
+    try:
+        source = open_corpus_source(dataset, job.folder, job.config.limits.record_bytes)
+    except UsageError as error:
+        raise UsageError(f"data set '{dataset.name}': {error}") from None
+    roles = {role: paths for role, paths in source.wanted.roles.items() if role != IMAGE}
+    texts = partial(_of_record, job, dataset)
+    return SourceTexts(replace(source, wanted=Wanted(roles)), texts, job.config.limits.record_bytes)
+
+
+def _of_record(job: Job, dataset: CorpusConfig, file: str, stored: StoredRecord) -> list[str]:
+    fields = stored.content
+    if _is_held_out(job, dataset, kinds.record_id(fields, f"{file}#{stored.number}"), ""):
+        return []
+    if isinstance(dataset, PairsConfig):
+        return whole_texts(dataset, fields | {IMAGE: b""})
+    if isinstance(dataset, InterleavedConfig):
+        fields = fields | {IMAGE: _any_images(dataset, fields)}
+    return [part.text for document in kinds.documents(dataset, fields) for part in document.texts]
 
 
 def _any_images(dataset: InterleavedConfig, fields: Mapping[str, Any]) -> list[bytes | None]:
@@ -166,12 +113,3 @@ def _any_images(dataset: InterleavedConfig, fields: Mapping[str, Any]) -> list[b
     if isinstance(text, str):
         return [b""] * text.count(dataset.image_mark)
     return [None if part else b"" for part in text] if isinstance(text, list) else []
-
-
-def _open_corpus(job: Job, dataset: CorpusConfig) -> CorpusTexts:
-    try:
-        source = open_corpus_source(dataset, job.folder, job.config.limits.record_bytes)
-    except UsageError as error:
-        raise UsageError(f"data set '{dataset.name}': {error}") from None
-    roles = {role: paths for role, paths in source.wanted.roles.items() if role != IMAGE}
-    return CorpusTexts(job, dataset, replace(source, wanted=Wanted(roles)))

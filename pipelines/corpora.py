@@ -1,16 +1,19 @@
 """Finds the corpora that a command line names: text files, files of records, and data sets."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import fsspec
 
 from gato_data.errors import UsageError
 from gato_data.readers import opening
-from gato_data.readers.corpora.opening import TEXT, format_of_name
+from gato_data.readers.corpora.compressed import codec_of
+from gato_data.readers.corpora.finding import before_wildcards, counts
+from gato_data.readers.corpora.opening import TEXT, check_copies, format_of_name
 from gato_data.storage import files
-from pipelines.corpus_texts import LineFiles, MinariTexts, RecordTexts, Texts, TfdsTexts
+from pipelines.corpus_texts import LineFiles, RecordTexts, TfdsTexts, minari_texts
+from pipelines.texts import Texts
 
 _MINARI = "/data/metadata.json"
 _FEATURES = "/features.json"
@@ -30,8 +33,9 @@ class Source:
             return RecordTexts.open(self.path)
         if not self.is_dataset:
             return LineFiles([self.path])
-        is_minari = opening.kind_of(self.path) == opening.MINARI
-        return (MinariTexts if is_minari else TfdsTexts).open(self.path)
+        if opening.kind_of(self.path) == opening.MINARI:
+            return minari_texts(self.path)
+        return TfdsTexts.open(self.path)
 
 
 def find_sources(corpora: Iterable[str]) -> list[Source]:
@@ -45,18 +49,18 @@ def find_sources(corpora: Iterable[str]) -> list[Source]:
 
 def _sources_of(corpus: str) -> list[Source]:
     filesystem, path = fsspec.core.url_to_fs(corpus)
-    paths = [path] if filesystem.exists(path) else sorted(filesystem.glob(path))
+    paths = [path] if filesystem.exists(path) else _matches(filesystem, path)
     if not paths:
         raise UsageError(
             f"{corpus}: no such file or directory. A corpus is a UTF-8 text file, a file of JSONL, "
-            "Parquet, Arrow or WebDataset, a folder of such and *.txt files, a TFDS directory "
-            "(with features.json), a Minari data set (with data/metadata.json), or a glob such as "
+            "Parquet, Arrow or WebDataset, a folder of such files, a TFDS directory (with "
+            "features.json), a Minari data set (with data/metadata.json), or a glob such as "
             "'texts/*.md'."
         )
     sources = []
     for path in paths:
         if filesystem.isdir(path):
-            sources += _sources_below(filesystem.find(path))
+            sources += _sources_below(path, filesystem.find(path))
         else:
             sources.append(_file(path))
     if not sources:
@@ -65,30 +69,40 @@ def _sources_of(corpus: str) -> list[Source]:
             "records. Files with other names are read where they are named or matched by a glob, "
             f"such as '{files.join(corpus, '*.md')}'."
         )
+    check_copies(corpus, [x.path for x in sources if not x.is_dataset])
     # One name for what can be named in several ways, so that it is seen to be the same.
     full_name = filesystem.unstrip_protocol if files.is_remote(corpus) else os.path.realpath
     return [Source(full_name(x.path), x.is_dataset, x.is_records) for x in sources]
 
 
+def _matches(filesystem: fsspec.AbstractFileSystem, pattern: str) -> list[str]:
+    """What a glob names, but for what systems and jobs leave behind."""
+    return _counting(before_wildcards(pattern), sorted(filesystem.glob(pattern)))
+
+
+def _counting(folder: str, paths: Iterable[str]) -> list[str]:
+    """Those paths below a folder that count as data, as in a build."""
+    return [path for path in paths if counts(path.removeprefix(folder).lstrip("/"))]
+
+
 def _file(path: str) -> Source:
     """A file: of text, unless its name says otherwise."""
     format = format_of_name(path)
-    is_plain = format is None or (format == TEXT and path.lower().endswith(("txt", "text")))
+    is_plain = format is None or (format == TEXT and codec_of(path) is None)
     return Source(path, is_records=not is_plain)
 
 
-def _sources_below(paths: Sequence[str]) -> list[Source]:
+def _sources_below(folder: str, found: Iterable[str]) -> list[Source]:
     """Data sets, and files of text and of records, among the files below a folder."""
+    paths = _counting(folder, found)
     datasets = {path.removesuffix(_FEATURES) for path in paths if path.endswith(_FEATURES)}
     datasets |= {
         path.removesuffix(_MINARI) for path in paths if path.endswith(_MINARI) and _is_minari(path)
     }
-    texts = [path for path in paths if path.endswith(".txt")]
-    records = [path for path in paths if _file(path).is_records]
+    of_corpora = [path for path in paths if format_of_name(path) is not None]
     return [
         *(Source(path, is_dataset=True) for path in datasets),
-        *(Source(path) for path in texts if path.rpartition("/")[0] not in datasets),
-        *(_file(path) for path in records if not any(x in datasets for x in _folders(path))),
+        *(_file(path) for path in of_corpora if not any(x in datasets for x in _folders(path))),
     ]
 
 

@@ -5,13 +5,14 @@ Without a config, all splits of a data set are read, and all its text.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from gato_data.config import PairsConfig
 from gato_data.config_types import TEMPLATES
 from gato_data.errors import ContentError, UsageError
 from gato_data.readers import features, opening
 from gato_data.readers.corpora import kinds
+from gato_data.readers.corpora.container import Raw
 from gato_data.readers.corpora.fields import (
     ANSWER,
     DEFAULT_NAMES,
@@ -23,57 +24,18 @@ from gato_data.readers.corpora.fields import (
 )
 from gato_data.readers.corpora.opening import open_corpus
 from gato_data.readers.corpora.source import CorpusSource
-from gato_data.readers.features import Leaf
 from gato_data.readers.rlds_fields import OBSERVATION, step_path
-from gato_data.readers.source import Source, StoredRecord
+from gato_data.readers.source import StoredRecord
 from gato_data.sequencing.columns import Column, Ragged
+from gato_data.sequencing.episode import Episode
 from gato_data.storage import example, files, framing
 from gato_data.storage.example import BytesColumn
-from pipelines.sentences import cut, sentences_of, without_reserved
+from pipelines.sentences import cut, without_reserved
+from pipelines.texts import Said, SourceTexts, spoken
 
 # Episodes with long films stay under this; the whole record is read for the few words in it.
 MAX_RECORD_BYTES = 1 << 30
 _READ_BYTES = 1 << 16
-
-
-@dataclass(frozen=True)
-class Said:
-    """What one record says, or why it cannot be used.
-
-    Attributes:
-      place: the record, for messages.
-      sentences: of its texts.
-      fault: None, or what is wrong.
-    """
-
-    place: str
-    sentences: Sequence[str] = ()
-    fault: str | None = None
-
-
-class Texts(Protocol):
-    """A text file or data set that is open for reading."""
-
-    @property
-    def files(self) -> Sequence[str]:
-        """What is read one by one, sorted: names of files, or of parts of them."""
-
-    def size(self, file: str) -> int:
-        """Bytes of a file, about."""
-
-    def is_older(self, file: str, than: str) -> bool:
-        """Whether a file was written before the file at the path `than`."""
-
-    def stated(self, file: str) -> int:
-        """The number of records that the data set says the file has; 0 if it does not say."""
-
-    def records(self, file: str) -> Iterator[Said]:
-        """What the records of a file say.
-
-        Raises:
-          GatoDataError: nothing can be read of it.
-          OSError: reading failed.
-        """
 
 
 @dataclass(frozen=True)
@@ -124,14 +86,6 @@ def _said(pieces: Iterable[bytes], place: str) -> Said:
     return Said(place, found)
 
 
-def spoken(place: str, texts: Iterable[str | bytes]) -> Said:
-    """What a record of some texts says; a fault if one of them is no text."""
-    try:
-        return Said(place, [sentence for text in texts for sentence in sentences_of(text)])
-    except ContentError as error:
-        return Said(place, fault=str(error))
-
-
 @dataclass(frozen=True)
 class TfdsTexts(PathFiles):
     """Every Text of a TFDS directory: those of the steps, or else all.
@@ -158,24 +112,20 @@ class TfdsTexts(PathFiles):
     def records(self, file: str) -> Iterator[Said]:
         with files.open_read(file) as opened:
             for record in framing.scan(opened, MAX_RECORD_BYTES):
-                place = f"{file}, record {record.number}"
-                if record.fault:
-                    yield Said(f"{place} at byte {record.offset}", fault=record.fault)
-                    continue
-                try:
-                    yield spoken(place, sorted(self._texts(record.payload)))
-                except ContentError as error:
-                    yield Said(f"{place} at byte {record.offset}", fault=str(error))
+                place = f"{file}, record {record.number} at byte {record.offset}"
+                yield spoken(place, self._texts(record))
 
-    def _texts(self, payload: bytes) -> set[bytes]:
-        stored = example.parse(payload)
+    def _texts(self, record: framing.Record) -> Iterator[bytes]:
+        if record.fault is not None:
+            raise ContentError(record.fault)
+        stored = example.parse(record.payload)
         texts: set[bytes] = set()
         for field in self.fields:
             # TFDS stores inner sequences of unknown length under a longer name.
             for name in (field, f"{field}/ragged_flat_values"):
                 if name in stored:
                     texts.update(stored[name].bytes_column())
-        return texts
+        yield from sorted(texts)
 
 
 def _record_files(directory: str) -> list[str]:
@@ -184,65 +134,39 @@ def _record_files(directory: str) -> list[str]:
     if not splits:
         raise UsageError(
             f"{directory}: no TFRecord files in it. Other file formats are not read; convert the "
-            "data set to TFRecord."
+            f"data set: {features.CONVERT.format(directory)}."
         )
     return [
         name for split in sorted(splits) for name in features.open_dataset(directory, split).files
     ]
 
 
-@dataclass(frozen=True)
-class MinariTexts:
-    """The texts that the steps of a Minari data set observe, each once in an episode."""
+def minari_texts(directory: str) -> SourceTexts:
+    """The texts that the steps of a Minari data set observe, each once in an episode.
 
-    source: Source
-    observed: Sequence[Leaf]
+    Raises:
+      UsageError: it observes no text, or cannot be read.
+    """
+    source = opening.open_kind(opening.MINARI, directory)
+    group = f"{step_path(OBSERVATION)}/"
+    observed = [leaf for leaf in source.leaves.values() if f"{leaf.path}/".startswith(group)]
+    usable = [leaf for leaf in observed if leaf.kind == features.TEXT and not leaf.obstacle]
+    if not usable:
+        raise UsageError(
+            f"{directory}: none of its spaces is a Text, so there is nothing to learn words "
+            "from. Leave it out of the corpora."
+        )
+    narrowed = source.narrowed(usable)
 
-    @classmethod
-    def open(cls, directory: str) -> "MinariTexts":
-        """Raises UsageError if it observes no text, or cannot be read."""
-        source = opening.open_kind(opening.MINARI, directory)
-        group = f"{step_path(OBSERVATION)}/"
-        observed = [leaf for leaf in source.leaves.values() if f"{leaf.path}/".startswith(group)]
-        usable = [leaf for leaf in observed if leaf.kind == features.TEXT and not leaf.obstacle]
-        if not usable:
-            raise UsageError(
-                f"{directory}: none of its spaces is a Text, so there is nothing to learn words "
-                "from. Leave it out of the corpora."
-            )
-        return cls(source.narrowed(usable), usable)
+    def texts(_: str, record: StoredRecord) -> list[bytes]:
+        return distinct(narrowed.parse(record.content).episode(usable, "drop"))
 
-    @property
-    def files(self) -> Sequence[str]:
-        return self.source.files
-
-    def size(self, file: str) -> int:
-        return self.source.size(file)
-
-    def is_older(self, file: str, than: str) -> bool:
-        return self.source.is_older(file, than)
-
-    def stated(self, file: str) -> int:
-        return self.source.stated(file)
-
-    def records(self, file: str) -> Iterator[Said]:
-        for record in self.source.scan(file, MAX_RECORD_BYTES):
-            place = f"{self.source.directory}, episode {record.number}"
-            yield self._said(place, record)
-
-    def _said(self, place: str, record: StoredRecord) -> Said:
-        try:
-            if record.fault:
-                raise ContentError(record.fault)
-            episode = self.source.parse(record.content).episode(self.observed, "drop")
-        except ContentError as error:
-            return Said(place, fault=str(error))
-        return spoken(place, sorted(distinct(episode.columns.values())))
+    return SourceTexts(narrowed, texts, MAX_RECORD_BYTES, f"{directory}, ")
 
 
-def distinct(columns: Iterable[Column]) -> set[bytes]:
-    """The distinct texts of some columns of an episode."""
-    return {text for column in columns for text in _strings(column)}
+def distinct(episode: Episode) -> list[bytes]:
+    """The distinct texts of an episode of which no other columns were read, sorted."""
+    return sorted({text for column in episode.columns.values() for text in _strings(column)})
 
 
 def _strings(column: Column) -> Iterable[bytes]:
@@ -272,21 +196,18 @@ class RecordTexts(PathFiles):
 
     def records(self, file: str) -> Iterator[Said]:
         for record in self.source.container.scan(file, MAX_RECORD_BYTES, _ASKED.columns):
-            place = f"{file}, record {record.number}"
-            try:
-                if record.fields is None:
-                    raise ContentError(str(record.fault))
-                yield spoken(place, _written(record.fields))
-            except ContentError as error:
-                yield Said(place, fault=str(error))
+            yield spoken(f"{file}, record {record.number}", _written(record))
 
 
-def _written(record: Mapping[str, Any]) -> list[str]:
+def _written(raw: Raw) -> Iterator[str]:
     """The texts of a record as they are written, all of several.
 
     Raises:
-      ContentError: it has none.
+      ContentError: it has none, or cannot be read.
     """
+    record = raw.fields
+    if record is None:
+        raise ContentError(str(raw.fault))
     text, question, answer = (_value(record, role) for role in (TEXT, QUESTION, ANSWER))
     found = [x for x in (text if isinstance(text, list) else [text]) if isinstance(x, str)]
     if question is not None and answer is not None:
@@ -298,7 +219,7 @@ def _written(record: Mapping[str, Any]) -> list[str]:
             f"it has no text, under none of the usual names, such as text, caption, or question "
             f"and answer; it has {names[:300]}"
         )
-    return found
+    yield from found
 
 
 def _value(record: Mapping[str, Any], role: str) -> Any:

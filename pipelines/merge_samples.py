@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from gato_data.errors import GatoDataError
+from gato_data.wording import counted
 from pipelines.sample_files import SampledFile, read_into
 from pipelines.sampling import QUOTED, Element, Pool, Sampling
 from pipelines.sentence_sample import SentenceSample, divide
@@ -57,9 +58,9 @@ def check_faults(sampling: Sampling, found: Found) -> None:
         limit = sampling.pools[number].fault_share
         if faults > limit * records:
             raise GatoDataError(
-                f"{corpus}: {faults} of {records} records cannot be used, more than the share "
-                f"{limit:g} that is allowed. First: {'; '.join(_first(found_there))}. Copy the "
-                "data again, mend the records, or leave them out."
+                f"{corpus}: {faults} of {counted(records, 'record')} cannot be used, more than "
+                f"the share {limit:g} that is allowed. First: {'; '.join(_first(found_there))}. "
+                "Copy the data again, mend the records, or leave them out."
             )
 
 

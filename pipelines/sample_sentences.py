@@ -13,11 +13,11 @@ from apache_beam.metrics.metric import Metrics
 from gato_data.errors import GatoDataError
 from gato_data.storage import files
 from pipelines import runner
-from pipelines.corpus_texts import Texts
 from pipelines.merge_samples import PoolSample, check_faults, merge
 from pipelines.progress import Progress
 from pipelines.sample_files import SampledFile
 from pipelines.sampling import DENSITY, Element, Sampling, elements_of, sample_file
+from pipelines.texts import Texts
 
 # Bytes of input that one core takes sentences from in a second, for the choice of workers.
 _BYTES_A_SECOND = 2e7

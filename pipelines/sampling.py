@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gato_data.storage import files
-from pipelines.corpus_texts import Texts
 from pipelines.sample_files import SampledFile, read_summary, write_sample
 from pipelines.sentence_sample import SentenceSample
+from pipelines.texts import Texts
 
 # A file keeps this many times its share, by size, of the sample, so that all sample files together
 # are no larger than as many samples. A file that has more of the sample than that is read again.
@@ -140,6 +140,18 @@ def sample_file(sampling: Sampling, element: Element, texts: Texts) -> SampledFi
     Raises:
       GatoDataError, OSError: reading or writing failed.
     """
+    found, sample = _sample(sampling, element, texts)
+    if found.faults:
+        # Only what a second read finds again is the data's fault and not the storage's.
+        found, sample = _sample(sampling, element, texts)
+    element.publish(sampling, found, sample)
+    return found
+
+
+def _sample(
+    sampling: Sampling, element: Element, texts: Texts
+) -> tuple[SampledFile, SentenceSample]:
+    """What reading a file once finds."""
     sample = SentenceSample(element.room, sampling.seed)
     records, faults, reasons = 0, 0, []
     for said in texts.records(element.file):
@@ -163,5 +175,4 @@ def sample_file(sampling: Sampling, element: Element, texts: Texts) -> SampledFi
         room=element.room,
         end=None if end is None else end.hex(),
     )
-    element.publish(sampling, found, sample)
-    return found
+    return found, sample

@@ -23,7 +23,7 @@ def console() -> Console:
 
 
 def task_table(tasks: Sequence[Mapping[str, Any]], quarantined: Mapping[str, int]) -> Table:
-    """A row for each task, as `plan` and `build` end with.
+    """A row for each task of agents, as `plan` and `build` end with.
 
     Where a task has another rule than the paper's, a column names the rules.
 
@@ -73,9 +73,43 @@ def task_table(tasks: Sequence[Mapping[str, Any]], quarantined: Mapping[str, int
                 sum(row["padding"] for row in tasks),
                 sum(row["padding"] + row["tokens"] for row in tasks),
             ),
-            str(sum(quarantined.values())),
+            str(sum(quarantined.get(name, 0) for name in seen)),
         )
     return table
+
+
+def corpus_table(corpora: Sequence[Mapping[str, Any]], quarantined: Mapping[str, int]) -> Table:
+    """A row for each corpus, as `plan` and `build` end with.
+
+    Args:
+      corpora: their rows of the plan or the manifest, one each.
+      quarantined: unusable records by data set.
+    """
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("corpus", overflow="ellipsis", no_wrap=True, max_width=30)
+    for name in ("records", "kept", "sequences", "tokens", "pad", "bad"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in corpora:
+        bad = quarantined.get(row["dataset"], 0)
+        table.add_row(row["dataset"], *_amounts([row]), str(bad))
+    if len(corpora) > 1:
+        table.add_section()
+        bad = sum(quarantined.get(row["dataset"], 0) for row in corpora)
+        table.add_row("total", *_amounts(corpora), str(bad))
+    return table
+
+
+def _amounts(corpora: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Of some corpora together: records, those kept, sequences, tokens, padding."""
+    names = ("episodes", "kept", "sequences", "tokens", "padding")
+    records, kept, sequences, tokens, padding = (sum(x[name] for x in corpora) for name in names)
+    return [
+        str(records),
+        str(kept),
+        f"{sequences:,}",
+        short(tokens),
+        share(padding, padding + tokens),
+    ]
 
 
 def mixture_table(mixture: Mapping[str, Any]) -> Table:
@@ -167,9 +201,7 @@ def assumed_table(plans: Sequence["AssumedPlan"], mixture: Mapping[str, Any]) ->
 
 
 def rule_name(row: Mapping[str, Any]) -> str:
-    """The rule that filtered a task, in a word or two; empty for the paper's, and for corpora."""
-    if not row["task"]:
-        return ""
+    """The rule that filtered a task, in a word or two; empty for the paper's."""
     match row["rule"], row["estimator"]:
         case "expert_return", estimator:
             return {"top_mean": "top mean", "given": "given"}.get(estimator, "")

@@ -29,6 +29,7 @@ from gato_data.errors import UsageError
 from gato_data.storage import files
 from gato_data.tokenizers.text import TextTokenizer
 from gato_data.vocabulary import TEXT_SIZE
+from gato_data.wording import counted
 from pipelines import tables
 from pipelines.config_texts import ConfiguredTexts, has_text
 from pipelines.corpora import find_sources
@@ -94,8 +95,8 @@ class VocabularySummary:
     def warnings(self) -> list[str]:
         """What could not be used."""
         return [
-            f"{pool.name}: {pool.faults} of {pool.records} records cannot be used and were left "
-            f"out. First: {'; '.join(pool.reasons)}"
+            f"{pool.name}: {pool.faults} of {counted(pool.records, 'record')} cannot be used and "
+            f"were left out. First: {'; '.join(pool.reasons)}"
             for pool in self.pools
             if pool.faults
         ]
@@ -307,7 +308,8 @@ def _is_required(model: sentencepiece.SentencePieceProcessor, piece: int) -> boo
 def describe(summary: VocabularySummary, output: str) -> str:
     """One paragraph for people."""
     text = (
-        f"{output}: {summary.pieces} pieces from {summary.sentences:,} sentences "
+        f"{output}: {counted(summary.pieces, 'piece')} from "
+        f"{counted(summary.sentences, 'sentence')} "
         f"({summary.bytes / 1e6:,.1f} MB), sha256 {summary.digest}."
     )
     if summary.trained_sentences < summary.sentences:

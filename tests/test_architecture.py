@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # Lowest first; a package may import what stands in an earlier group or in its own package.
 LAYERS = [
-    {"errors", "vocabulary"},
+    {"errors", "vocabulary", "wording"},
     {"schema_files", "config_types", "config_reading", "storage"},
     {"config_task_values", "config_action_range"},
     {"config_checks"},
@@ -26,6 +26,8 @@ HEAVY_HOMES = {
     "recording": {"tensorflow", "tensorflow_datasets", "gymnasium"},
     "pipelines": {"apache_beam"},
 }
+# Each hands batches to the framework of its name, and nothing imports it before that is asked for.
+ADAPTERS = {f"loading/{name}.py": name for name in ("tensorflow", "jax", "torch")}
 
 
 def imports(path: Path, at_top: bool) -> Iterator[str]:
@@ -76,8 +78,19 @@ def _imports_back(package: str, other: str) -> bool:
 def test_heavy_libraries_stay_where_they_belong(path: Path) -> None:
     allowed = HEAVY_HOMES.get(package_of(path), set())
     found = {name.split(".")[0] for name in imports(path, at_top=False)} & HEAVY
+    framework = ADAPTERS.get(str(path.relative_to(ROOT / "gato_data")))
+    if framework is not None:
+        assert found == {framework}
+        return
     assert found <= allowed
     assert not {name.split(".")[0] for name in imports(path, at_top=True)} & HEAVY
+
+
+def test_nothing_imports_an_adapter_of_a_framework() -> None:
+    assert all((ROOT / "gato_data" / path).is_file() for path in ADAPTERS)
+    for path in modules():
+        for name in imports(path, at_top=False):
+            assert name not in {f"gato_data.loading.{x}" for x in ADAPTERS.values()}, path
 
 
 def test_every_package_is_installed() -> None:

@@ -27,6 +27,7 @@ from gato_data.expert_return import (
     task_returns,
 )
 from gato_data.sequencing import draws
+from gato_data.wording import counted
 
 TRAIN, VALIDATION = "train", "validation"
 KEPT, UNUSABLE, BEYOND_LIMIT = "kept", "unusable", "beyond limit"
@@ -82,9 +83,9 @@ def check_quarantine(context: Context, indexed: Sequence[IndexedFile], index: pa
         rows = index.filter(pa.compute.is_valid(index["fault"])).slice(0, _QUOTED).to_pylist()
         quoted = "; ".join(f"{r['file']} record {r['record']}: {r['fault']}" for r in rows)
         raise GatoDataError(
-            f"{context.where}: {faults} of {total} records cannot be used, more than the share "
-            f"{limit:g} that `limits.quarantine_share` allows. First: {quoted}. All of them are "
-            f"listed in {context.job.output}/quarantine/. Mend the data, or raise the limit."
+            f"{context.where}: {faults} of {counted(total, 'record')} cannot be used, more than "
+            f"the share {limit:g} that `limits.quarantine_share` allows. First: {quoted}. All of "
+            f"them are in {context.job.output}/quarantine/. Mend the data, or raise the limit."
         )
 
 
@@ -248,6 +249,8 @@ def limit(reasons: list[str], ids: Sequence[str], job: Job, dataset: str) -> Non
 
 def split_of(dataset: AnyDataset, seed: int, episode_id: str, task: str | None = None) -> str:
     """The split of an episode or record, which also the training of a vocabulary keeps to."""
+    if not dataset.validation:
+        return TRAIN
     if isinstance(dataset.validation, tuple):
         held_out = task in dataset.validation
     else:

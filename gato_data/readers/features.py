@@ -23,6 +23,10 @@ from gato_data.storage import files
 TENSOR, TEXT, IMAGE = "tensor", "text", "image"
 UNKNOWN_LENGTH = -1
 # NAME-SPLIT.tfrecord, or NAME-SPLIT.tfrecord-00000-of-00042
+# How to make TFRecord files of a directory that TFDS wrote in another format.
+CONVERT = (
+    "`tfds convert_format --dataset_version_dir={} --out_file_format=tfrecord --out_dir=FOLDER`"
+)
 _RECORD_FILE = re.compile(r"-([^-.]+)\.tfrecord(-\d{5,}-of-\d{5,})?$")
 
 
@@ -142,7 +146,10 @@ def _stated_lengths(directory: str, split: str, names: Sequence[str]) -> dict[st
 def _without_split(directory: str, split: str, found: Sequence[str]) -> str:
     """Why there are no record files, and what there is instead."""
     if found:
-        return f"the split '{split}' is stored as {found[0]}; only TFRecord files can be read."
+        return (
+            f"the split '{split}' is stored as {found[0]}; only TFRecord files can be read. "
+            f"Prepare it as TFRecord, or convert it: {CONVERT.format(directory)}."
+        )
     others = {match[1] for match in map(_RECORD_FILE.search, files.list_names(directory)) if match}
     stated = (
         f"Splits found: {', '.join(sorted(others))}." if others else "It holds no record files."

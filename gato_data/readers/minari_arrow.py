@@ -37,6 +37,7 @@ from gato_data.readers.minari_storage import (
     StoredEpisode,
     Values,
 )
+from gato_data.readers.parquet_footer import column_chunks
 from gato_data.readers.rlds_fields import step_path
 from gato_data.storage import files
 from gato_data.storage.example import BytesColumn
@@ -47,6 +48,8 @@ _MAX_INFOS = 1000
 _MAX_DEPTH = 16
 # Parquet may unpack to far more than the file holds, so that few rows are unpacked at a time.
 _PARQUET_ROWS = 64
+# Bytes of a column that are read at once.
+_PARQUET_READ = 1 << 20
 _MAGIC = b"ARROW1"
 
 
@@ -183,9 +186,9 @@ def _parquet(path: str, places: Sequence[Place], budget: Budget) -> list[pa.Reco
     """The rows of a Parquet file, some at a time, with no columns but those of the places."""
     wanted = [".".join(map(str, place.keys)) for place in places]
     batches = []
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(path, pre_buffer=False, buffer_size=_PARQUET_READ) as file:
         # A page is unpacked as a whole, however few of its rows are asked for.
-        budget.take(_unpacked(file.metadata, wanted))
+        budget.take(_unpacked(file, wanted))
         budget.restart()
         for batch in file.iter_batches(_PARQUET_ROWS, columns=wanted):
             budget.take(batch.nbytes)
@@ -193,16 +196,11 @@ def _parquet(path: str, places: Sequence[Place], budget: Budget) -> list[pa.Reco
     return batches
 
 
-def _unpacked(stated: pq.FileMetaData, wanted: Sequence[str]) -> int:
+def _unpacked(file: pq.ParquetFile, wanted: Sequence[str]) -> int:
     """Bytes of the pages of some columns, as the file states them."""
-    prefixes = tuple(f"{name}." for name in wanted)
-    groups = (stated.row_group(number) for number in range(stated.num_row_groups))
-    columns = (group.column(number) for group in groups for number in range(group.num_columns))
-    return sum(
-        column.total_uncompressed_size
-        for column in columns
-        if f"{column.path_in_schema}.".startswith(prefixes)
-    )
+    groups = range(file.metadata.num_row_groups)
+    chunks = (chunk for group in groups for chunk in column_chunks(file, group, wanted))
+    return sum(chunk.total_uncompressed_size for chunk in chunks)
 
 
 def _flat(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -7,6 +7,7 @@ from gato_data.building.fit import LEAST_SAMPLES
 from gato_data.loading.directory import Build, open_build
 from gato_data.records.manifest import corpora
 from gato_data.report.text_page import escape, shorten
+from gato_data.wording import counted
 
 # A right build falls below in one test of ten thousand.
 UNLIKELY = 1e-4
@@ -54,8 +55,8 @@ def page(
     sequences, tokens = counts.get("sequences", 0), counts.get("tokens", 0)
     padding = _percent(statistics["padding_share"])
     lines = [
-        f"{escape(name)}: {sequences:,} sequences of {length:,}: {tokens:,} tokens and {padding} "
-        "padding",
+        f"{escape(name)}: {counted(sequences, 'sequence')} of {length:,}: "
+        f"{counted(tokens, 'token')} and {padding} padding",
         *_tokens(statistics),
         *([] if is_corpus else _prompts(statistics["prompts"], statistics["prompt_ends"])),
         *_starts(statistics["window_starts"]),
@@ -88,7 +89,8 @@ def _prompts(prompts: Mapping[str, Any], ends: Mapping[str, Any]) -> Iterator[st
     without_donor = f" ({of_all} of all)" if of_all != share else ""
     yield _line(
         "prompted",
-        f"{share} of the {possible:,} sequences that can be{without_donor}: {_verdict(prompts)}",
+        f"{share} of the {counted(possible, 'sequence')} that can be{without_donor}: "
+        f"{_verdict(prompts)}",
     )
     if drawn > prompted:
         yield _line(

@@ -1,7 +1,5 @@
 """Builds of small corpora, held against the oracle."""
 
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -62,14 +60,3 @@ def judge(output: Path, corpus: Corpus) -> tuple[list[str], dict[str, int]]:
     for place in sorted(corpus.refused.keys() - found):
         problems.append(f"{place} is not in quarantine: {corpus.refused[place]}")
     return problems, counts
-
-
-def start(path: Path, output: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    """A build in processes of its own, in a group that can be killed as one."""
-    command = [sys.executable, "-m", "pipelines.cli", "build", str(path), "--output", str(output)]
-    return subprocess.Popen(
-        [*command, "--quiet", *arguments],
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )

@@ -2,8 +2,6 @@
 
 import json
 import os
-import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,8 @@ from tests.building.builds import (
     shard_paths,
     write_config,
 )
-from tests.building.corpus_builds import dataset_of, split_records, start
+from tests.building.corpus_builds import dataset_of, split_records
+from tests.building.killing import kill_and_go_on, start
 from tests.oracle import corpus_fixtures as fixtures
 from tests.oracle.corpora_records import (
     caption_records,
@@ -212,26 +211,7 @@ def test_another_format_with_the_same_cut_changes_nothing(
 def test_a_killed_build_goes_on_and_ends_in_the_same_bytes(
     built: Path, tmp_path: Path, config: dict[str, Any], sidecars: int
 ) -> None:
-    path, output = write_config(tmp_path, config), tmp_path / "out"
-    running = start(path, output)
-    units = output / "_units"
-    deadline = time.monotonic() + 60
-    wanted = units if sidecars else output / "index"
-    while time.monotonic() < deadline and running.poll() is None:
-        if wanted.exists() and len(list(units.glob("[0-9]*.json"))) >= sidecars:
-            break
-        time.sleep(0.001)
-    os.killpg(running.pid, signal.SIGKILL)
-    running.wait()
-    assert not (output / "manifest.json").exists()
-    done = {unit: unit.stat().st_mtime_ns for unit in units.glob("[0-9]*.json")}
-
-    again = start(path, output)
-    _, errors = again.communicate()
-
-    assert again.returncode == 0, errors.decode()
-    assert file_bytes(output) == file_bytes(built)
-    assert {unit: unit.stat().st_mtime_ns for unit in done} == done
+    kill_and_go_on(write_config(tmp_path, config), tmp_path / "out", sidecars, built)
 
 
 def test_a_lost_shard_is_built_again(built: Path, tmp_path: Path, config: dict[str, Any]) -> None:

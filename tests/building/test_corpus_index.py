@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gato_data.building.index import index_key
+from gato_data.building.index import index_file, index_key, read_index
 from gato_data.building.steps import open_datasets
 from tests.building.builds import build, job_of, write_config
 from tests.oracle.corpora_records import caption_records
@@ -121,3 +121,23 @@ def test_window_starts_of_documents_and_crops_are_counted(folder: Path, tmp_path
     assert starts["pairs"]["samples"] == 120
     assert starts["pairs"]["p_value"] > 1e-3
     assert min(starts["pairs"]["bins"]) > 0
+
+
+def test_the_text_at_the_start_of_each_file_is_encoded(tmp_path: Path, folder: Path) -> None:
+    """128 KiB of it. Of a first text that is larger, the start tells how many tokens it has."""
+    text = "go to the red ball " * 1000  # 19,000 bytes
+    (tmp_path / "large.jsonl").write_text(json.dumps({"text": text * 10 + "?" * 190_000}) + "\n")
+    (tmp_path / "many.jsonl").write_text((json.dumps({"text": text}) + "\n") * 10)
+    dataset = {"name": "corpus", "kind": "text", "path": "*.jsonl"}
+    model = str(folder / "text.model")
+    config = {"vocabulary": {"text_model": model}, "datasets": [dataset]}
+    context = open_datasets(job_of(write_config(tmp_path, config), tmp_path / "out"))["corpus"]
+    assert context.text is not None
+    tokens = len(context.text.encode(text))
+    for name in context.source.files:
+        index_file(context, name)
+
+    index = read_index(context.job.output, "corpus", context.source.files)
+    [[large], *many] = index["sampled_tokens"].to_pylist()
+    assert large == 2 * 10 * tokens + 1
+    assert many == [[tokens + 1]] * 6 + [None] * 4

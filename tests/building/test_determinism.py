@@ -2,16 +2,12 @@
 
 import json
 import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gato_data.storage import files
 from tests.building.builds import (
     build,
     file_bytes,
@@ -20,6 +16,7 @@ from tests.building.builds import (
     shard_paths,
     write_config,
 )
+from tests.building.killing import kill_and_go_on, start
 from tests.oracle import rlds_fixtures
 
 
@@ -91,7 +88,7 @@ def test_workers_change_nothing(
 def test_our_own_worker_processes_change_nothing(
     built: Path, tmp_path: Path, config: dict[str, Any]
 ) -> None:
-    running = _start(write_config(tmp_path, config), tmp_path / "out", "--workers", "2")
+    running = start(write_config(tmp_path, config), tmp_path / "out", "--workers", "2")
     _, errors = running.communicate()
     assert running.returncode == 0
     # Workers keep their notes to themselves; the warnings of the plan are all that is printed.
@@ -146,44 +143,11 @@ def test_both_formats_hold_the_same_sequences_in_the_same_order(
     assert ids[0] == ids[1]
 
 
-def _start(path: Path, output: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "pipelines.cli", "build", str(path), "--output", str(output)]
-    return subprocess.Popen(
-        [*command, "--quiet", *arguments],
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
-
-
 @pytest.mark.parametrize("sidecars", [0, 2])
 def test_a_killed_build_goes_on_and_ends_in_the_same_bytes(
     built: Path, tmp_path: Path, config: dict[str, Any], sidecars: int
 ) -> None:
-    path, output = write_config(tmp_path, config), tmp_path / "out"
-    running = _start(path, output)
-    units = output / "_units"
-    deadline = time.monotonic() + 60
-    wanted = units if sidecars else output / "index"
-    while time.monotonic() < deadline and running.poll() is None:
-        if wanted.exists() and len(list(units.glob("[0-9]*.json"))) >= sidecars:
-            break
-        time.sleep(0.001)
-    os.killpg(running.pid, signal.SIGKILL)
-    running.wait()
-    assert not (output / "manifest.json").exists()
-    # What a worker killed while it writes leaves behind.
-    leftover = output / "data/mixed/1.0.0" / f"{files.TEMPORARY_PREFIX}shard-{'0' * 32}"
-    leftover.parent.mkdir(parents=True, exist_ok=True)
-    leftover.write_bytes(b"half a shard")
-    done = {unit: unit.stat().st_mtime_ns for unit in units.glob("[0-9]*.json")}
-
-    again = _start(path, output)
-    _, errors = again.communicate()
-
-    assert again.returncode == 0, errors.decode()
-    assert file_bytes(output) == file_bytes(built)
-    assert {unit: unit.stat().st_mtime_ns for unit in done} == done
+    kill_and_go_on(write_config(tmp_path, config), tmp_path / "out", sidecars, built)
 
 
 def test_a_lost_shard_is_built_again(built: Path, tmp_path: Path, config: dict[str, Any]) -> None:
@@ -234,7 +198,7 @@ def test_a_killed_worker_ends_the_run_and_the_next_one_goes_on(
     dataset = {"name": "pixels", "kind": "rlds", "path": str(source), "filter": "off"}
     config = {"output": {"shard_size": "16MB"}, "datasets": [dataset]}
     path, output = write_config(folder, config), folder / "out"
-    running = _start(path, output, "--workers", "2")
+    running = start(path, output, "--workers", "2")
     killed = False
     deadline = time.monotonic() + 90
     while not killed and running.poll() is None and time.monotonic() < deadline:
@@ -251,6 +215,6 @@ def test_a_killed_worker_ends_the_run_and_the_next_one_goes_on(
     assert "A worker process of the local runner died" in errors.decode()
     assert "Traceback" not in errors.decode()
 
-    assert _start(path, output).wait() == 0
+    assert start(path, output).wait() == 0
     build(path, folder / "calm")
     assert file_bytes(output) == file_bytes(folder / "calm")

@@ -252,7 +252,7 @@ def test_text_that_is_no_utf8_names_its_record(tmp_path):
     bad = episode(["x"]) | {"steps/observation/mission": [b"caf\xe9"]}
     dataset = write_dataset(tmp_path / "d", EPISODE, [episode(["one"]), bad])
     (fault,) = faults(dataset)
-    assert "record 1: its text is not UTF-8" in fault
+    assert re.search(r"00001, record 1 at byte \d+: its text is not UTF-8", fault)
 
 
 def test_a_dataset_without_text_or_without_records_is_refused(tmp_path):
@@ -284,6 +284,8 @@ def test_texts_of_minari(form, tmp_path):
     # The last observation belongs to no action, as the last step of RLDS.
     observed = [{step["observation"]["mission"] for step in x["steps"][:-1]} for x in episodes]
     assert sentences(tmp_path) == [text for texts in observed for text in sorted(texts)]
+    places = [f"{folder}, episodes-00000000, record {number}" for number in range(3)]
+    assert [one.place for one in said(tmp_path)] == places
 
 
 def test_minari_without_texts(tmp_path):

@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,6 +11,7 @@ import pytest
 import zstandard
 
 from gato_data.errors import UsageError
+from gato_data.readers.corpora.opening import find_corpus
 from pipelines.corpora import Source, find_sources
 from tests.oracle import corpus_fixtures
 from tests.oracle.corpora_records import picture
@@ -120,3 +122,50 @@ def test_files_of_records_inside_a_data_set_belong_to_it(tmp_path):
         Source(str(tmp_path / "b.jsonl"), is_records=True),
         Source(str(dataset), is_dataset=True),
     ]
+
+
+def test_folders_give_what_a_build_would_read_of_them(tmp_path):
+    for name in ("a.txt", "b.TEXT", "deep/c.text", "deep/.d.e.txt", "deep/f.g.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        text_file(path, path.name)
+    left_behind = ("_part.txt", ".a.jsonl", "deep/_b.jsonl", "deep/.git/c.txt", "_tmp/d.txt")
+    for name in (*left_behind, "_logs/set/1.0.0/x"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text_file(path, "no, not even JSON")
+    write_dataset(tmp_path / "_logs" / "set" / "1.0.0", EPISODE, [episode(["no"])])
+    expected = ["a.txt", "b.TEXT", "c.text", "f.g.txt"]
+    assert sorted(sentences(tmp_path)) == expected
+    assert sorted(sentences(tmp_path / "**" / "*.t*")) == ["a.txt", "c.text", "f.g.txt"]
+    # The same of the folder that a build is given, which does not look into others.
+    for folder in (tmp_path, tmp_path / "deep"):
+        found = find_corpus(str(folder))
+        below = {Path(x.path) for x in find_sources([str(folder)])}
+        assert {folder / name for name in found.names} == {x for x in below if x.parent == folder}
+
+
+def test_what_is_named_counts_whatever_its_name(tmp_path):
+    hidden = tmp_path / ".cache"
+    hidden.mkdir()
+    text_file(hidden / "_a.txt", "named")
+    text_file(hidden / "b.txt", "below what is named")
+    assert sentences(hidden / "_a.txt") == ["named"]
+    assert sentences(hidden) == sentences(hidden / "*.txt") == ["below what is named"]
+    with pytest.raises(UsageError, match="no such file"):
+        find_sources([str(hidden / "_*.txt")])
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "txt", "text"])
+def test_a_file_beside_its_packed_copy_is_refused(tmp_path, ending):
+    folder = tmp_path / "in" / "deep"
+    folder.mkdir(parents=True)
+    (folder / f"a.{ending}.gz").write_bytes(gzip.compress(lines({"text": "once"}).encode()))
+    text_file(tmp_path / "in" / f"a.{ending}", lines({"text": "in another folder"}))
+    assert len(find_sources([str(tmp_path / "in")])) == 2
+    text_file(folder / f"a.{ending}", lines({"text": "once"}))
+    for corpus in (tmp_path / "in", folder, folder / "a*"):
+        with pytest.raises(UsageError, match="to be the same, packed and unpacked") as caught:
+            find_sources([str(corpus)])
+        assert f"deep/a.{ending}.gz" in str(caught.value)
+    assert len(find_sources([str(folder / "*.gz")])) == 1

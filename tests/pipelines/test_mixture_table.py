@@ -9,6 +9,7 @@ from gato_data.building.assumed import AssumedPlan
 from pipelines import tables
 from pipelines.cli import main
 from tests.building.builds import write_config
+from tests.oracle import rlds_fixtures
 
 MIXTURE: dict[str, Any] = {
     "steps": 1_000_000,
@@ -215,3 +216,38 @@ def test_plan_and_build_print_the_mixture(
     config = write_config(tmp_path, {**described, "datasets": datasets[:1]}, "one.yaml")
     assert main(["plan", str(config), "--output", str(tmp_path / "one"), "--quiet"]) == 0
     assert "A training of" not in capsys.readouterr().out
+
+
+def test_agents_and_corpora_each_have_a_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    robot = {"name": "robot", "kind": "rlds", "path": "robot", "filter": "off"}
+    episodes = rlds_fixtures.random_episodes(3, count=6)
+    rlds_fixtures.write_rlds(tmp_path / "robot", rlds_fixtures.random_features(), episodes)
+    (tmp_path / "words.jsonl").write_text('{"text": "go to the ball"}\n{"text": ""}\n' * 3)
+    words = {"name": "words", "kind": "text", "path": "words.jsonl"}
+    model = rlds_fixtures.train_text_model(tmp_path / "text.model")
+    tables_of: dict[str, list[str]] = {}
+    for name, datasets in {"both": [robot, words], "robot": [robot], "words": [words]}.items():
+        config = {
+            "vocabulary": {"text_model": str(model)},
+            "limits": {"quarantine_share": 0.6},
+            "datasets": datasets,
+        }
+        path = write_config(tmp_path, config, f"{name}.yaml")
+        for verb in ("plan", "build"):
+            assert main([verb, str(path), "--output", str(tmp_path / name), "--quiet"]) == 0
+            tables_of[f"{verb} {name}"] = capsys.readouterr().out.split("\n\n")
+    headings = {name: [x.split("\n")[0] for x in found] for name, found in tables_of.items()}
+    for verb in ("plan", "build"):
+        tasks, corpora = headings[f"{verb} both"][:2]
+        assert tasks.split()[-8:-3] == ["episodes", "kept", "expert", "threshold", "sequences"]
+        assert corpora.split() == ["corpus", "records", "kept", "sequences", "tokens", "pad", "bad"]
+        [row] = tables_of[f"{verb} both"][1].split("\n")[1:]
+        # Usable records, of which all are kept, and the others.
+        assert (row.split()[:4], row.split()[-1]) == (["words", "3", "3", "3"], "3")
+        assert [x.split()[0] for x in headings[f"{verb} robot"]].count("corpus") == 0
+        assert headings[f"{verb} words"][0] == corpora
+    assert "3 sequences, " in tables_of["build words"][1]
+    assert "prompted" not in tables_of["build words"][1]
+    assert "% prompted), " in tables_of["build robot"][-1]

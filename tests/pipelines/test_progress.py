@@ -181,3 +181,30 @@ def test_arguments_for_beam_win() -> None:
 )
 def test_the_local_default_is_the_in_process_runner(arguments: list[str], expected: bool) -> None:
     assert runner.is_local(arguments) is expected
+
+
+def test_corpora_have_a_table_of_their_own() -> None:
+    out = io.StringIO()
+    rows = [
+        _row(dataset="captions", task="", episodes=60, kept=48, sequences=1234, tokens=9630),
+        _row(dataset="b" * 40, task="", episodes=1, kept=1, sequences=1, tokens=0, padding=8),
+    ]
+    bad = {"captions": 12, "robot": 3}
+    for shown in (rows, rows[:1]):
+        Console(file=out, width=tables.WIDTH).print(tables.corpus_table(shown, bad))
+    lines = [line.split() for line in out.getvalue().splitlines()]
+    assert lines == [
+        ["corpus", "records", "kept", "sequences", "tokens", "pad", "bad"],
+        ["captions", "60", "48", "1,234", "9.63", "k", "100.0", "%", "12"],
+        ["b" * 29 + "…", "1", "1", "1", "0", "100.0", "%", "0"],
+        ["total", "61", "49", "1,235", "9.63", "k", "100.0", "%", "12"],
+        ["corpus", "records", "kept", "sequences", "tokens", "pad", "bad"],
+        ["captions", "60", "48", "1,234", "9.63", "k", "100.0", "%", "12"],
+    ]
+
+
+def test_the_total_of_tasks_counts_no_records_of_corpora() -> None:
+    out = io.StringIO()
+    table = tables.task_table([_row(), _row()], {"a_data_set_with_a_long_name": 7, "captions": 5})
+    Console(file=out, width=tables.WIDTH).print(table)
+    assert out.getvalue().split()[-1] == "7"

@@ -1,5 +1,6 @@
 """The job that samples: any number of workers, crashes, and files of all sizes change nothing."""
 
+import io
 import json
 import os
 import random
@@ -247,6 +248,31 @@ def test_each_data_set_is_held_to_its_own_records(tmp_path):
     path.write_bytes(data)
     with pytest.raises(GatoDataError, match=f"{dataset}: 1 of 2 records .*byte .*: checksum"):
         train_vocabulary([str(tmp_path / "in")], str(tmp_path / "m.model"), 300)
+
+
+def test_what_a_second_read_does_not_find_again_is_no_fault(tmp_path, monkeypatch):
+    corpus = json_lines(tmp_path / "a.jsonl", 20, 0)
+    calm = sampled(tmp_path / "calm", 1 << 20, pool("all", corpus))
+    first, open_read = [True], files.open_read
+
+    def flaky(path):
+        """Storage that gives a wrong byte at first."""
+        if path == str(corpus) and first:
+            first.clear()
+            return io.BytesIO(b"x" + corpus.read_bytes()[1:])
+        return open_read(path)
+
+    source = Sampling([pool("all", corpus)], 1 << 20, 0, str(tmp_path / "samples"))
+    (opened,) = (x.open() for x in source.pools[0].corpora.values())
+    elements = sampling_module.elements_of(source, 0, {str(corpus): opened})
+    monkeypatch.setattr(files, "open_read", flaky)
+    found = sampling_module.sample_file(source, elements[0], opened)
+    assert not first
+    assert (found.records, found.faults, found.sentences) == (20, 0, 20)
+    monkeypatch.undo()
+    # What is published is that of the second read, and is taken up.
+    monkeypatch.setattr(job, "sample_file", None)
+    assert job.sample_sentences(source) == calm
 
 
 # Wrong requests.

@@ -316,6 +316,8 @@ def test_a_split_that_is_not_there(tmp_path: Path) -> None:
 def test_a_split_of_another_format(tmp_path: Path) -> None:
     message = split_error(tmp_path, "train", "x-train.array_record-00000-of-00001")
     assert "stored as x-train.array_record-00000-of-00001; only TFRecord" in message
+    command = f"tfds convert_format --dataset_version_dir={tmp_path} --out_file_format=tfrecord"
+    assert command in message
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:

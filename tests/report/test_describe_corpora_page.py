@@ -13,6 +13,7 @@ import yaml
 
 from gato_data.config import load_config
 from gato_data.errors import UsageError
+from gato_data.report.describing.corpora import warnings
 from gato_data.report.describing.describe import describe
 from pipelines import cli
 from tests.oracle import corpus_fixtures as write
@@ -269,7 +270,14 @@ def test_an_address(tmp_path: Path) -> None:
         memory.rm("/corpus", recursive=True)
 
 
-def test_compressed_files_are_warned_of(tmp_path: Path) -> None:
+def test_large_compressed_files_are_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write.jsonl(tmp_path / "a", document_records(1, 8), packed="gz")
+    assert not [x for x in describe(str(tmp_path / "a")).warnings if x.startswith("path: ")]
+    largest = max(path.stat().st_size for path in (tmp_path / "a").glob("*.gz"))
+    monkeypatch.setattr(warnings, "_LARGE", largest)
+    assert not [x for x in describe(str(tmp_path / "a")).warnings if x.startswith("path: ")]
+    monkeypatch.setattr(warnings, "_LARGE", largest - 1)
     (said,) = [x for x in describe(str(tmp_path / "a")).warnings if x.startswith("path: ")]
     assert said.startswith("path: 2 of 2 files are compressed as a whole, so each is one piece")

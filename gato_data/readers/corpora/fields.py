@@ -94,18 +94,15 @@ def lookup(record: Any, path: str) -> Any:
 
     A name that has a slash itself, as `image/filename` of COCO, goes before a path.
     """
-    value, parts = record, path.split("/")
-    for place, part in enumerate(parts):
-        rest = "/".join(parts[place:])
-        if isinstance(value, list):
-            found = [lookup(item, rest) for item in value]
-            return [item for item in found if item is not None] or None
-        if isinstance(value, Mapping) and rest in value:
-            return value[rest]
-        if not isinstance(value, Mapping) or part not in value:
-            return None
-        value = value[part]
-    return value
+    if isinstance(record, list):
+        found = [lookup(item, path) for item in record]
+        return [item for item in found if item is not None] or None
+    if not isinstance(record, Mapping):
+        return None
+    if path in record:
+        return record[path]
+    name, is_path, rest = path.partition("/")
+    return lookup(record[name], rest) if is_path and name in record else None
 
 
 def checksum(values: Any) -> int:

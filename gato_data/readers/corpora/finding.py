@@ -63,7 +63,7 @@ def _find_local(path: str) -> FoundFiles | None:
         return _in_folder(path, is_folder)
     if os.path.exists(path):
         return FoundFiles(path, os.path.dirname(path) or ".", (os.path.basename(path),))
-    directory = _before_wildcards(path)
+    directory = before_wildcards(path)
     found = glob.glob(path[len(directory) :].lstrip("/"), root_dir=directory or ".", recursive=True)
     directory = directory or "."
     return _chosen(
@@ -85,7 +85,7 @@ def _find_remote(path: str) -> FoundFiles | None:
         return _in_folder(path, {files.name_of(_name(x)): _is_folder(x) for x in entries})
     if filesystem.exists(inner):
         return FoundFiles(path, _folder_of(path), (files.name_of(path),))
-    directory = _before_wildcards(path)
+    directory = before_wildcards(path)
     base = filesystem._strip_protocol(directory).rstrip("/")
     found = filesystem.glob(inner, detail=True).values()
     names = [_name(x).removeprefix(base).lstrip("/") for x in found if not _is_folder(x)]
@@ -93,7 +93,7 @@ def _find_remote(path: str) -> FoundFiles | None:
 
 
 def _in_folder(path: str, is_folder: dict[str, bool]) -> FoundFiles:
-    counting = sorted(name for name in is_folder if _counts(name))
+    counting = sorted(name for name in is_folder if counts(name))
     return FoundFiles(
         path,
         path,
@@ -104,18 +104,19 @@ def _in_folder(path: str, is_folder: dict[str, bool]) -> FoundFiles:
 
 
 def _chosen(path: str, directory: str, names: list[str]) -> FoundFiles | None:
-    counting = tuple(sorted(name for name in names if _counts(name)))
+    counting = tuple(sorted(name for name in names if counts(name)))
     return FoundFiles(path, directory, counting) if counting else None
 
 
-def _counts(name: str) -> bool:
+def counts(name: str) -> bool:
+    """Whether a file of this name, with its folders, is one that somebody wrote as data."""
     parts = PurePosixPath(name).parts
     return parts[-1].lower() not in _LEFT_BEHIND and not any(
         x.startswith((".", "_")) for x in parts
     )
 
 
-def _before_wildcards(path: str) -> str:
+def before_wildcards(path: str) -> str:
     """The folder that a glob starts from."""
     wild = re.search(r"[*?[]", path)
     return _folder_of(path[: wild.start()] if wild else path)

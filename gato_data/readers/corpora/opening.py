@@ -104,7 +104,7 @@ def find_corpus(
         tfds = TfdsContainer.open(found.directory, split)
         return CorpusFiles(found.directory, tfds.files, format, tfds)
     names = _of_split(path, format, _of_format(found, format), split, found.is_chosen)
-    _check_copies(path, names)
+    check_copies(path, names)
     _check_names(path, names)
     return CorpusFiles(found.directory, names, format, _container(format, documents))
 
@@ -248,8 +248,16 @@ def _check_names(path: str, names: Sequence[str]) -> None:
             ) from None
 
 
-def _check_copies(path: str, names: Sequence[str]) -> None:
-    """Refuses a file beside what it was packed into: its records would count twice."""
+def check_copies(path: str, names: Sequence[str]) -> None:
+    """Refuses a file beside what it was packed into: its records would count twice.
+
+    Args:
+      path: that led to the files, for the message.
+      names: of the files, with the folders that tell them apart.
+
+    Raises:
+      UsageError: there is such a file.
+    """
     stems = {name: re.sub(r"\.tgz$", ".tar.gz", name) for name in names}
     unpacked = {
         name: stem.rpartition(".")[0] if codec_of(stem) else stem for name, stem in stems.items()

@@ -6,12 +6,13 @@ is unpacked as a whole: it has at most 2 GiB by its format, and is about 1 MiB b
 unbounded is a list of a single row that repeats a large value of a dictionary.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gato_data.errors import ContentError
+from gato_data.readers.parquet_footer import column_chunks
 
 _ROWS = 64
 # Bytes that rows may take which are read at once.
@@ -45,7 +46,7 @@ def rows_at_once(
     stated = file.metadata.row_group(group)
     if stated.total_byte_size * _ROWS <= _AT_ONCE:
         return _ROWS
-    chunks = list(_chunks(file, group, names))
+    chunks = list(column_chunks(file, group, names))
     size = sum(chunk.total_uncompressed_size for chunk in chunks)
     if size > max(largest * stated.num_rows, _AT_ONCE):
         raise ContentError(
@@ -55,23 +56,6 @@ def rows_at_once(
     shared = sum(_shared_bytes(chunk, source) for chunk in chunks)
     row = max(1, shared, _SKEW * size // max(1, stated.num_rows))
     return max(1, min(_ROWS, _AT_ONCE // row))
-
-
-def _chunks(
-    file: pq.ParquetFile, group: int, names: Collection[str]
-) -> Iterator[pq.ColumnChunkMetaData]:
-    """What the footer says of the columns of a row group.
-
-    pyarrow ends the process where that is damaged, unless its reader found out before and raised an
-    error. So one row is read first.
-    """
-    next(file.iter_batches(1, row_groups=[group], columns=list(names), use_threads=False), None)
-    stated = file.metadata.row_group(group)
-    prefixes = tuple(f"{name}." for name in names)
-    for number in range(stated.num_columns):
-        # Not asked of the column of the row group, of which nothing but these was looked at.
-        if f"{file.metadata.schema.column(number).path}.".startswith(prefixes):
-            yield stated.column(number)
 
 
 def _shared_bytes(chunk: pq.ColumnChunkMetaData, source: pa.NativeFile) -> int:

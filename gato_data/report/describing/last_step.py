@@ -7,7 +7,8 @@ from gato_data.readers.features import Leaf
 from gato_data.readers.rlds_fields import IS_LAST, step_path
 from gato_data.report.describing.extents import Extent
 from gato_data.report.describing.facts import Facts
-from gato_data.report.describing.settings import Setting, counted, in_words
+from gato_data.report.describing.settings import Setting, in_words
+from gato_data.wording import counted
 
 _KEEP, _DROP = "keep", "drop"
 

@@ -11,9 +11,10 @@ from rich.cells import cell_len
 from gato_data.readers.features import Leaf
 from gato_data.readers.source import Scalar
 from gato_data.report.describing.facts import Facts
-from gato_data.report.describing.settings import Alternative, Setting, counted
+from gato_data.report.describing.settings import Alternative, Setting
 from gato_data.report.describing.text_looks import is_date, is_identifier, is_path
 from gato_data.report.text_page import escape
+from gato_data.wording import counted
 
 # Names of fields, the likelier first.
 _TASKS = (

@@ -19,9 +19,10 @@ from gato_data.report.describing.comments import (
 )
 from gato_data.report.describing.key_facts import BYTES_PER_TOKEN, Tally
 from gato_data.report.describing.proposal import Proposal
-from gato_data.report.describing.settings import Setting, counted, short_number
+from gato_data.report.describing.settings import Setting, short_number
 from gato_data.report.describing.table import Table
 from gato_data.report.text_page import escape
+from gato_data.wording import counted
 
 _BEFORE_TABLES = ("task", "agent", "episode_id")
 # Fields of an episode that are listed.

@@ -6,7 +6,8 @@ from typing import Any
 from gato_data.readers.rlds_fields import REWARD, step_path
 from gato_data.report.describing.facts import Facts
 from gato_data.report.describing.names import Order
-from gato_data.report.describing.settings import Alternative, Setting, counted, short_number
+from gato_data.report.describing.settings import Alternative, Setting, short_number
+from gato_data.wording import counted
 
 _SHARE = 0.8
 _REWARD = step_path(REWARD)

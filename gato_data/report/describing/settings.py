@@ -49,8 +49,3 @@ def short_range(low: float, high: float, between: str = "…") -> str:
     if shown[0] == shown[1]:
         shown = [repr(float(low)), repr(float(high))]
     return f" {between} ".join(shown)
-
-
-def counted(number: int, what: str) -> str:
-    """1 episode, 2 episodes."""
-    return f"{number} {what}" + "s" * (number != 1)

@@ -22,6 +22,8 @@ RECORD = {
     "names": ["x", None],
     "empty": "",
     "zero": 0,
+    "image/filename": "a.jpg",
+    "image": {"filename": "b.jpg", "size/height": 7},
 }
 
 
@@ -43,6 +45,9 @@ RECORD = {
         ("names/x", None),
         ("empty", ""),
         ("zero", 0),
+        ("image/filename", "a.jpg"),
+        ("image/size/height", 7),
+        ("image/size", None),
         ("", None),
         ("json/", None),
     ],

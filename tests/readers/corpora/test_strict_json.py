@@ -2,10 +2,11 @@
 
 import json
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gato_data.errors import ContentError
@@ -94,3 +95,59 @@ def test_a_text_that_is_no_utf_8_is_named_by_its_byte() -> None:
         strict_json.decode(b"ab\xe9c")
     with pytest.raises(ContentError, match=r"byte 0xc3 at position 3 \(unexpected end of data\)"):
         strict_json.decode(b"abc\xc3")
+
+
+def judged(parse: Callable[[bytes], Any], data: bytes) -> str:
+    """What comes of a text: the value with the types of all its parts, or the error's message."""
+    try:
+        # `repr` tells 1 from 1.0 and True, and 0.0 from -0.0.
+        return repr(parse(data))
+    except ContentError as error:
+        return f"ContentError: {error}"
+
+
+def with_keys(values: list[str]) -> str:
+    """A JSON object of values that are written already; each key stands twice."""
+    pairs = (f'"{place // 2}":{value}' for place, value in enumerate(values))
+    return "{" + ",".join(pairs) + "}"
+
+
+# Numbers at the edges of what 64 bits hold, and as no program would write them.
+numbers = st.sampled_from([0, 2**53, 2**63, 2**64, 10**22, 10**400]).flatmap(
+    lambda edge: st.integers(-2, 2).map(lambda more: str(edge + more))
+) | st.from_regex(r"-?[0-9]{1,25}(\.[0-9]{1,3})?([eE][+-]?[0-9]{1,3})?", fullmatch=True)
+scalars = st.sampled_from(
+    ["NaN", "-Infinity", "-0", "01", "1.", "true", "nul", r'"\ud83d\ude00"', r'"\udc00"', '"\x7f"']
+)
+almost_json = st.recursive(
+    numbers | numbers.map("-{}".format) | scalars | st.text(max_size=3).map(json.dumps),
+    lambda inner: (
+        st.lists(inner, max_size=4).map(lambda found: f"[{', '.join(found)}]")
+        | st.lists(inner, max_size=4).map(with_keys)
+        | inner.map(" {}\t\r\n".format)
+        | inner.map("\ufeff{}".format)
+        | inner.map("{},".format)
+    ),
+)
+
+
+@settings(max_examples=1000)
+@given(almost_json.map(str.encode) | st.binary())
+def test_the_fast_and_the_slow_path_say_the_same(data: bytes) -> None:
+    assert judged(strict_json.parse, data) == judged(strict_json._parse_slowly, data)
+
+
+@pytest.mark.parametrize(
+    ("data", "value"),
+    [
+        (b"9223372036854775808", "9223372036854775808"),
+        (b"[18446744073709551616]", "[18446744073709551616]"),
+        (b'{"a": [-9223372036854775809]}', "{'a': [-9223372036854775809]}"),
+        (b"[1e400, NaN, -0, -0.0]", "[inf, nan, 0, -0.0]"),
+        (b'{"a": 1, "b": 2, "a": 3}', "{'a': 3, 'b': 2}"),
+        (b"1e22", "1e+22"),
+        (b'"\xf0\x9f\x98\x80 \\ud83d\\ude00"', "'😀 😀'"),
+    ],
+)
+def test_values_that_parsers_differ_in(data: bytes, value: str) -> None:
+    assert judged(strict_json.parse, data) == value

@@ -33,9 +33,9 @@ from gato_data.report.describing.corpora.warnings import (
 )
 from gato_data.report.describing.key_facts import BYTES_PER_TOKEN
 from gato_data.report.describing.page import Commands, share_lines
-from gato_data.report.describing.settings import counted
 from gato_data.report.text_page import escape
 from gato_data.vocabulary import PATCH_SIDE
+from gato_data.wording import counted
 
 _FORMATS = {
     TFDS: "a TFDS directory",

@@ -25,9 +25,10 @@ from gato_data.report.describing.corpora.looking import Looked, look
 from gato_data.report.describing.corpora.place import CorpusPlace
 from gato_data.report.describing.corpora.trial import Trial, attempt
 from gato_data.report.describing.proposal import Request
-from gato_data.report.describing.settings import counted, in_words
+from gato_data.report.describing.settings import in_words
 from gato_data.report.text_page import escape, quote
 from gato_data.tokenizers.text import TextTokenizer
+from gato_data.wording import counted
 
 LENGTH = SequenceConfig().length
 _PAIRS = PairsConfig.pairs

@@ -3,16 +3,19 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from gato_data.config import PairsConfig, PictureConfig
+from gato_data.config import OutputConfig, PairsConfig, PictureConfig
 from gato_data.readers.corpora.fields import IMAGE
 from gato_data.report.describing.corpora.cells import in_colours, other_colours, sides
 from gato_data.report.describing.corpora.field_facts import SeenImage
 from gato_data.report.describing.corpora.proposal import CorpusProposal
-from gato_data.report.describing.settings import counted
 from gato_data.report.text_page import escape
+from gato_data.wording import counted
 
 # Where a side of one image is so many times that of another, few of them keep what they show.
 _MANY_TIMES = 4
+# Bytes of a packed file that make a shard of the usual size, about: tokens, with all that a record
+# says of each, take several times as much as the packed text or image.
+_LARGE = OutputConfig().shard_size // 8
 # Reasons that are given.
 _REASONS = 3
 
@@ -79,9 +82,9 @@ def pair_warnings(proposal: CorpusProposal) -> Iterator[str]:
 
 
 def file_warnings(proposal: CorpusProposal) -> Iterator[str]:
-    """Files that are one piece of work each."""
+    """Files that are one piece of work each, where that makes large shards."""
     whole = proposal.looked.whole
-    if whole:
+    if max(whole, default=0) > _LARGE:
         yield (
             f"{len(whole)} of {counted(proposal.looked.files, 'file')} are compressed as a whole, "
             f"so each is one piece of work and one shard; the largest has {max(whole) / 1e6:,.1f} "
