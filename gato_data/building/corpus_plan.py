@@ -17,6 +17,7 @@ from gato_data.building.selection import TRAIN, VALIDATION, Selection
 from gato_data.building.units import LARGEST_PIECE, EpisodeSize, Piece, Unit, deal
 from gato_data.config import InterleavedConfig, PairsConfig, PictureConfig, TextConfig
 from gato_data.errors import UsageError
+from gato_data.wording import counted
 
 # Records of a run. Pairs meet others of their run in each pass, so it should hold many; the patches
 # of all of its images are in memory at once (38 MB at 224 x 224). More of text alone, as it is
@@ -55,6 +56,7 @@ def plan_corpus(context: CorpusContext, selection: Selection) -> DatasetPlan:
     records, runs = _records(context, selection), _runs(context, selection)
     passes = job.config.sequence.passes
     units: list[Unit] = []
+    dealt: list[Piece] = []
     sizes: dict[str, list[EpisodeSize]] = {}
     encoded = 0.0
     for split in (TRAIN, VALIDATION):
@@ -62,6 +64,7 @@ def plan_corpus(context: CorpusContext, selection: Selection) -> DatasetPlan:
         found = [_size(context, records, piece) for piece in cut]
         length = job.config.sequence.length
         pieces = [Piece(rows, x.bytes(length)) for rows, x in zip(cut, found, strict=True)]
+        dealt += pieces
         for number in range(passes):
             units += deal(job, selection, split, number, pieces)
         sizes[split] = found * passes
@@ -79,22 +82,28 @@ def plan_corpus(context: CorpusContext, selection: Selection) -> DatasetPlan:
         units=units,
         sizes=sizes,
         tasks=task_rows(selection, {"": sums}, job.config.sequence.length),
-        warnings=(*selection.warnings, *_whole_files(context)),
+        warnings=(*selection.warnings, *_whole_files(context, selection, dealt)),
         encoded_tokens=encoded,
     )
 
 
-def _whole_files(context: CorpusContext) -> list[str]:
-    """Files that are one piece of work each, because they cannot be read from the middle."""
-    whole = [file for file in context.source.files if context.source.is_whole(file)]
+def _whole_files(
+    context: CorpusContext, selection: Selection, pieces: Sequence[Piece]
+) -> list[str]:
+    """Files that are more than a shard each, and cannot be read from the middle."""
+    shard_size = context.job.config.output.shard_size
+    names = selection.index["file"]
+    large = [(piece.bytes, names[piece.rows[0]].as_py()) for piece in pieces]
+    whole = [x for x in large if x[0] > shard_size and context.source.is_whole(x[1])]
     if not whole:
         return []
-    largest = max(context.source.size(file) for file in whole)
+    count, files = len({file for _, file in whole}), len(context.source.files)
     return [
-        f"{context.where}: {len(whole)} of {len(context.source.files)} files are compressed as a "
-        "whole (.gz, .zst), so each is one piece of work, which one worker reads from its start "
-        f"and writes into one shard; the largest has {largest:,} bytes. Many smaller files, "
-        "or uncompressed ones, are spread more evenly."
+        f"{context.where}: {count} of {counted(files, 'file')} can only be read as a whole (.gz, "
+        ".zst) and make more than a shard (`output.shard_size`): each is one piece of work, which "
+        "one worker reads from its start and writes into one shard; the largest makes about "
+        f"{max(whole)[0] / 1e6:,.1f} MB. Many smaller files, or uncompressed ones, are spread more "
+        "evenly."
     ]
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from gato_data.building.corpus_context import CorpusContext
 from gato_data.building.selection import (
@@ -43,14 +44,16 @@ def _check_pairs(
     context: CorpusContext, index: pa.Table, ids: Sequence[str], usable: Sequence[int]
 ) -> None:
     """Refuses an id that is also the name of a pair: a record's id and a caption's number."""
-    sizes, known = index["text_bytes"].to_pylist(), set(ids)
+    counts, known = pc.list_value_length(index["text_bytes"]).to_pylist(), set(ids)
     for row in usable:
-        names = (f"{ids[row]}/{number}" for number in range(len(sizes[row])))
-        twice = next((name for name in names if name in known), None) if len(sizes[row]) > 1 else ""
+        if counts[row] == 1:
+            continue
+        names = (f"{ids[row]}/{number}" for number in range(counts[row]))
+        twice = next((name for name in names if name in known), None)
         if twice:
             raise UsageError(
                 f"{context.where}: '{twice}' is the id of a record, and the name of a pair of the "
-                f"record '{ids[row]}', which has {len(sizes[row])} texts. Give `fields: {{id: …}}` "
+                f"record '{ids[row]}', which has {counts[row]} texts. Give `fields: {{id: …}}` "
                 "another field, or remove it to use file name and record number."
             )
 

@@ -18,7 +18,7 @@ from gato_data.sequencing.documents import Document, DocumentTokens, tokenise
 from gato_data.sequencing.packing import pack
 from gato_data.sequencing.pairs import choose_alternative, crop, group
 from gato_data.sequencing.prompts import NO_PROMPT
-from gato_data.sequencing.windows import Steps, Window, windows
+from gato_data.sequencing.windows import Steps, Window, WindowRule, windows
 
 # Documents that are tokenised in one call: enough that the call costs nothing, and small. Of those
 # with images fewer, as the encoded images are in memory meanwhile.
@@ -132,12 +132,14 @@ def _add_documents(
     """Windows of documents; where short ones are packed, packs of those."""
     dataset, length = context.dataset, context.job.config.sequence.length
     packs = isinstance(dataset, TextConfig | InterleavedConfig) and dataset.pack
+    # That of an episode that nobody lends a prompt.
+    rule = replace(window_rule(context.job), aligned=False, probability=0.0)
     short = []
     for one in named:
         if packs and len(one.tokens) < length:
             short.append(one)
         else:
-            _add_windows(context, one, pass_number, found)
+            _add_windows(context, rule, one, pass_number, found)
     sizes, names = [len(one.tokens) for one in short], [one.name for one in short]
     seed = context.job.config.seed
     for members in pack(sizes, length, seed, dataset.name, names, pass_number):
@@ -150,22 +152,23 @@ def _add_documents(
         )
 
 
-def _add_windows(context: CorpusContext, one: _Named, pass_number: int, found: Gathered) -> None:
-    """Windows of a document, as of an episode that nobody lends a prompt."""
-    seed, dataset = context.job.config.seed, context.dataset.name
-    rule = replace(window_rule(context.job), aligned=False, probability=0.0)
-    steps = Steps(np.array([0, len(one.tokens)]))
+def _add_windows(
+    context: CorpusContext, rule: WindowRule, one: _Named, pass_number: int, found: Gathered
+) -> None:
+    """Windows of a document."""
+    seed, dataset, size = context.job.config.seed, context.dataset.name, len(one.tokens)
     names = (dataset, one.name, pass_number)
-    if rule.mode == "cover" and steps.tokens <= rule.length:
-        # What `windows` would say, without drawing for it.
-        cut = [Window(0, 0, steps.tokens, NO_PROMPT)]
+    if rule.mode == "cover" and size <= rule.length:
+        # What `windows` would say, without drawing for it; there is nothing to tally of it.
+        cut = [Window(0, 0, size, NO_PROMPT)]
     else:
+        steps = Steps(np.array([0, size]))
         cut = list(windows(rule, steps, lambda: None, seed, *names))
+        found.counts.update(tally(rule, steps, cut, False, seed, *names))
     for window in cut:
         texts = _texts(context, f"{dataset}/{one.name}/{pass_number}/{window.number}", one.name)
         excerpt = Excerpt(one.tokens, window.start, window.stop)
         found.sequences.append(PlannedSequence((excerpt,), pass_number, texts, window.start))
-    found.counts.update(tally(rule, steps, cut, False, seed, *names))
 
 
 def _texts(context: CorpusContext, key: str, title: str) -> dict[str, str]:

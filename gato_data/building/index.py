@@ -24,7 +24,7 @@ from gato_data.readers.source import StoredRecord
 from gato_data.storage import files
 
 # Changes whenever rows of the same episode would differ, so that an older index is not taken up.
-INDEX_VERSION = 4
+INDEX_VERSION = 5
 
 _KEY = b"gato_data.index"
 # Bytes of the action values of one row group, about: they are read group by group.

@@ -39,7 +39,6 @@ _DONOR = pa.struct(
         ("steps", pa.int64()),
     ]
 )
-_DONOR_NAMES = [field.name for field in _DONOR]
 UNIT_SCHEMA = pa.schema(
     [
         ("unit", pa.int64()),
@@ -60,6 +59,12 @@ UNIT_SCHEMA = pa.schema(
         ("donors", pa.list_(_DONOR)),
     ]
 )
+# The columns of the index that rows and donors are made of.
+_LOCATORS = [
+    name
+    for name in INDEX_SCHEMA.names
+    if name in UNIT_SCHEMA.names or _DONOR.get_field_index(name) >= 0
+]
 
 
 @dataclass(frozen=True)
@@ -156,14 +161,14 @@ def deal(
     if not pieces:
         return []
     shard_size = job.config.output.shard_size
-    columns = selection.index.select(["file", "record"]).to_pydict()
+    places = selection.index.select(["file", "record"])
+    firsts = places.take([piece.rows[0] for piece in pieces]).to_pylist()
 
-    def order(piece: Piece) -> bytes:
-        first = piece.rows[0]
-        names = (columns["file"][first], columns["record"][first])
-        return draws.sort_key(job.config.seed, "pieces", selection.dataset, split, number, *names)
+    def order(place: int) -> bytes:
+        names = (split, number, firsts[place]["file"], firsts[place]["record"])
+        return draws.sort_key(job.config.seed, "pieces", selection.dataset, *names)
 
-    ordered = sorted(pieces, key=order)
+    ordered = [pieces[place] for place in sorted(range(len(pieces)), key=order)]
     outputs = np.array([piece.bytes for piece in ordered])
     count = max(1, round(float(outputs.sum()) / shard_size))
     middles = np.cumsum(outputs) - outputs / 2
@@ -181,38 +186,65 @@ def unit_tables(
     donor_lists: Mapping[tuple[str, int], Mapping[str, tuple[str, ...]]],
     shards: Mapping[str, int],
 ) -> Iterator[pa.Table]:
-    needed = [name for name in INDEX_SCHEMA.names if name in {*UNIT_SCHEMA.names, *_DONOR_NAMES}]
-    locators = {name: x.index.select(needed).to_pydict() for name, x in selections.items()}
-    places = {
-        name: {locators[name]["episode_id"][row]: row for row in selection.kept}
-        for name, selection in selections.items()
+    """The rows of each unit, in reading order.
+
+    Args:
+      units: in the order of their numbers.
+      selections: by data set.
+      donor_lists: by data set and pass; see `donors_of`.
+      shards: by data set and split (`NAME/SPLIT`), how many there are.
+    """
+    indexes = {
+        name: x.index.select(_LOCATORS).unify_dictionaries() for name, x in selections.items()
     }
+    places = {name: _places(selections[name]) for name in {name for name, _ in donor_lists}}
     next_shard: dict[str, int] = defaultdict(int)
     for number, unit in enumerate(units):
-        columns = locators[unit.dataset]
+        index, key = indexes[unit.dataset], f"{unit.dataset}/{unit.split}"
+        sizes = [len(piece.rows) for piece in unit.pieces]
+        rows = index.take(np.concatenate([piece.rows for piece in unit.pieces]))
         lenders = donor_lists.get((unit.dataset, unit.pass_number), {})
-        key = f"{unit.dataset}/{unit.split}"
-        rows = []
-        for place, row in ((x, row) for x, piece in enumerate(unit.pieces) for row in piece.rows):
-            names = lenders.get(columns["episode_id"][row], ())
-            chosen = [places[unit.dataset][name] for name in names]
-            rows.append(
-                {
-                    "unit": number,
-                    "dataset": unit.dataset,
-                    "split": unit.split,
-                    "pass": unit.pass_number,
-                    "shard": next_shard[key],
-                    "shards": shards[key],
-                    "piece": place,
-                    "donors": [
-                        {key: columns[key][donor] for key in _DONOR_NAMES} for donor in chosen
-                    ],
-                }
-                | {name: columns[name][row] for name in UNIT_SCHEMA.names if name in columns}
-            )
+        same = {
+            "unit": number,
+            "dataset": unit.dataset,
+            "split": unit.split,
+            "pass": unit.pass_number,
+            "shard": next_shard[key],
+            "shards": shards[key],
+        }
+        columns = {name: rows[name] for name in rows.column_names} | {
+            "piece": pa.array(np.repeat(np.arange(len(sizes)), sizes)),
+            "donors": _lent(rows, lenders, index, places.get(unit.dataset, {})),
+        }
+        for name, value in same.items():
+            columns[name] = pa.repeat(pa.scalar(value, UNIT_SCHEMA.field(name).type), len(rows))
         next_shard[key] += 1
-        yield pa.Table.from_pylist(rows, schema=UNIT_SCHEMA)
+        yield pa.table({name: columns[name] for name in UNIT_SCHEMA.names}).cast(UNIT_SCHEMA)
+
+
+def _places(selection: Selection) -> dict[str, int]:
+    """The row of each kept episode."""
+    ids = selection.index["episode_id"].to_pylist()
+    return {ids[row]: row for row in selection.kept}
+
+
+def _lent(
+    rows: pa.Table,
+    lenders: Mapping[str, tuple[str, ...]],
+    index: pa.Table,
+    places: Mapping[str, int],
+) -> pa.ListArray:
+    """The donors of each of some rows."""
+    ids = rows["episode_id"].to_pylist() if lenders else [""] * len(rows)
+    names = [lenders.get(name, ()) for name in ids]
+    chosen = [places[name] for of_row in names for name in of_row]
+    found = index.take(np.array(chosen, np.int64))
+    ends = np.cumsum([0, *map(len, names)])
+    donors = pa.StructArray.from_arrays(
+        [found[field.name].cast(field.type).combine_chunks() for field in _DONOR],
+        fields=list(_DONOR),
+    )
+    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), donors)
 
 
 def plan_file(output: str, unit: int) -> tuple[str, int]:

@@ -5,6 +5,7 @@ built data set, `fit`, `patchify` and `patch_intervals` to its build.
 """
 
 from fractions import Fraction
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -92,6 +93,7 @@ def patch_intervals(rows: int, columns: int) -> tuple[Pixels, Pixels]:
     return np.repeat(row_ends, columns, axis=0), np.tile(column_ends, (rows, 1))
 
 
+@lru_cache
 def _interval_ends(parts: int) -> Pixels:
     # Fractions: exact, and Python rounds their halves to even.
     ends = [round(Fraction(POSITIONS * part, parts)) for part in range(parts + 1)]

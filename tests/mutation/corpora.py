@@ -170,7 +170,7 @@ MUTANTS = (
         "long-documents-taken-for-short-ones",
         "document-windows",
         SEQUENCES,
-        'if rule.mode == "cover" and steps.tokens <= rule.length:',
+        'if rule.mode == "cover" and size <= rule.length:',
         'if rule.mode == "cover":',
     ),
     Mutant(
