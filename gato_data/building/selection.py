@@ -85,7 +85,8 @@ def check_quarantine(context: Context, indexed: Sequence[IndexedFile], index: pa
         raise GatoDataError(
             f"{context.where}: {faults} of {counted(total, 'record')} cannot be used, more than "
             f"the share {limit:g} that `limits.quarantine_share` allows. First: {quoted}. All of "
-            f"them are in {context.job.output}/quarantine/. Mend the data, or raise the limit."
+            f"them are listed in {context.job.output}/quarantine/. Mend the data, or raise the "
+            "limit."
         )
 
 

@@ -112,7 +112,7 @@ def test_files_without_any_text(run: Runner, tmp_path: Path) -> None:
     plain, packed = _empty(tmp_path / "a.txt"), _empty(tmp_path / "a.jsonl.gz")
     outcome = run("text", plain, output="plain")
     assert (outcome.status, outcome.refused) == (1, {"a.txt#0": "its text is empty"})
-    assert "1 of 1 records cannot be used" in outcome.shown
+    assert "1 of 1 record cannot be used" in outcome.shown
     outcome = run("text", packed, output="packed")
     assert (outcome.status, "gzip: it is empty" in outcome.refused["a.jsonl.gz#0"]) == (1, True)
     # Whatever share may be lost, something has to be left.
