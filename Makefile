@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO := demo
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help demo test test-slow fidelity mutants catalogue lint format bench clean
+.PHONY: help demo test test-slow test-torch fidelity mutants catalogue lint format bench clean
 
 help:  ## Lists the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,7 +17,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 		{ echo "$(PYTHON) cannot make virtual environments. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 	@echo "Installing into $(VENV), which takes some minutes the first time."
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[build,dev,envs]' --constraint constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[build,dev,envs,load]' --constraint constraints.txt
 	@touch $@
 
 demo: $(VENV)/.ready  ## Records experts and scenes, trains a vocabulary, builds sequences, shows them.
@@ -36,6 +36,12 @@ demo: $(VENV)/.ready  ## Records experts and scenes, trains a vocabulary, builds
 
 test: $(VENV)/.ready  ## Runs the tests.
 	$(BIN)/python -m pytest -q -m "not slow"
+
+test-torch:  ## Installs PyTorch in .venv-torch (6 GB), without Beam or TensorFlow, and tests its adapter.
+	$(PYTHON) -m venv --clear .venv-torch
+	.venv-torch/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[load,torch]' \
+		flask flask-cors hypothesis 'moto[s3]' pillow pytest rlds==0.1.6 s3fs simplejpeg --constraint constraints.txt
+	.venv-torch/bin/python -m pytest -q tests/loading/test_torch.py tests/loading/test_running.py
 
 test-slow: $(VENV)/.ready  ## Runs the proofs that take minutes: memory, the whole companding table.
 	$(BIN)/python -m pytest -q -m slow
@@ -61,6 +67,8 @@ catalogue: $(VENV)/.ready  ## Writes the table of docs/catalogue.md anew.
 bench: $(VENV)/.ready  ## Measures speed; prints rates and ratios of one run.
 	$(BIN)/python -m benchmarks.build_speed
 	$(BIN)/python -m benchmarks.corpus_speed
+	$(BIN)/python -m benchmarks.load_speed
+	$(BIN)/python -m benchmarks.encodings
 
 clean:  ## Removes the virtual environment and the demo.
-	rm -rf $(VENV) $(DEMO) build *.egg-info
+	rm -rf $(VENV) .venv-torch $(DEMO) build *.egg-info

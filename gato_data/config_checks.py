@@ -113,6 +113,8 @@ def _rule_problems(value: Any, refused: set[KeyPath]) -> Iterator[Problem]:
         return
     if is_right(("sequence",)):
         yield from _window_problems(value.get("sequence", {}))
+    if is_right(("output",)):
+        yield from _output_problems(value.get("output", {}))
     if is_right(("sequence",), ("prompt",)) and not _has_corpora_only(value.get("datasets")):
         yield from _prompt_problems(value.get("sequence", {}), value.get("prompt", {}))
     datasets = value.get("datasets")
@@ -133,6 +135,15 @@ def _has_corpora_only(datasets: Any) -> bool:
     found = datasets if isinstance(datasets, list) else []
     kinds = [x.get("kind") for x in found if isinstance(x, dict)]
     return bool(kinds) and all(kind in CORPUS_KINDS for kind in kinds)
+
+
+def _output_problems(output: dict[str, Any]) -> Iterator[Problem]:
+    if output.get("format") == "tfrecord" and output.get("compression", "none") != "none":
+        yield Problem(
+            ("output", "compression"),
+            "only Arrow files are compressed, as TFRecords must be found at their offsets: remove "
+            "it, or set `format: arrow`",
+        )
 
 
 def _window_problems(sequence: dict[str, Any]) -> Iterator[Problem]:

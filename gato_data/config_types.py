@@ -43,10 +43,18 @@ class PromptConfig:
 
 @dataclass(frozen=True)
 class OutputConfig:
-    """Encoding of the shards and their size in bytes, about."""
+    """Encoding of the shards.
+
+    Attributes:
+      format: of the files.
+      shard_size: bytes, about, before compression.
+      compression: of the buffers of Arrow files; readers unpack a whole record batch (1 MiB) for
+        one sequence.
+    """
 
     format: Literal["arrow", "tfrecord"] = "arrow"
     shard_size: int = 256 << 20
+    compression: Literal["none", "lz4", "zstd"] = "none"
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from gato_data.records.schema import SCHEMA_VERSION
 from gato_data.storage import files
 from gato_data.tokenizers.text import TextTokenizer
 from gato_data.vocabulary import Vocabulary
+from gato_data.wording import counted
 
 SHARDS_SCHEMA = pa.schema(
     [
@@ -42,6 +43,10 @@ SHARDS_SCHEMA = pa.schema(
         ("crc32c", pa.string()),
         ("digest", pa.string()),
         ("content", pa.string()),
+        ("pass_number", pa.int64()),
+        ("image_tokens", pa.list_(pa.int32())),
+        ("task_names", pa.list_(pa.string())),
+        ("sequence_tasks", pa.list_(pa.int32())),
     ]
 )
 
@@ -119,10 +124,10 @@ def _write_quarantines(
         if counts[dataset] > limit * len(index):
             first = (late[dataset] or rows)[0]
             raise GatoDataError(
-                f"data set '{dataset}': {counts[dataset]} of {len(index)} records cannot be used, "
-                f"more than the share {limit:g} that `limits.quarantine_share` allows. First: "
-                f"{first['file']} record {first['record']}: {first['reason']}. All of them are "
-                "listed in quarantine/. Mend the data, or raise the limit."
+                f"data set '{dataset}': {counts[dataset]} of {counted(len(index), 'record')} "
+                f"cannot be used, more than the share {limit:g} that `limits.quarantine_share` "
+                f"allows. First: {first['file']} record {first['record']}: {first['reason']}. All "
+                "of them are listed in quarantine/. Mend the data, or raise the limit."
             )
     return counts
 

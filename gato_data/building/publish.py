@@ -30,6 +30,7 @@ class Sidecar:
       size, crc32c: of the shard file.
       digest: of the sequences in their order; content: of the set of them. Equal for both formats.
       sequences: number of records.
+      pass_number, image_tokens, task_names, sequence_tasks: see `records.row_facts`.
       counts: tokens by kind and others, see `unit.count`.
       tasks: by task, sequences, tokens and padding.
       quarantined: records that could not be used after all.
@@ -46,6 +47,10 @@ class Sidecar:
     digest: str
     content: str
     sequences: int
+    pass_number: int
+    image_tokens: list[int] | None
+    task_names: list[str]
+    sequence_tasks: list[int] | None
     counts: Mapping[str, int]
     tasks: Mapping[str, Mapping[str, int]]
     quarantined: list[dict[str, Any]] = field(default_factory=list)

@@ -22,6 +22,7 @@ from gato_data.building.units import read_unit
 from gato_data.config import PromptConfig
 from gato_data.readers.source import Row
 from gato_data.records import digest, shards, tfrecord
+from gato_data.records.row_facts import RowFacts
 from gato_data.sequencing import draws
 from gato_data.sequencing.assembly import PlannedSequence, assemble, size_in_bytes
 from gato_data.sequencing.sequences import TokenSequences
@@ -78,11 +79,13 @@ def _write(context: Context, job: Job, fingerprint: str, first: Row, found: Gath
     tasks: dict[str, Counter[str]] = defaultdict(Counter)
     sizes: list[digest.FileDigest] = []
     offsets: list[Any] = []
+    facts: list[RowFacts] = []
 
     def write(sink: BinaryIO) -> None:
         # A retried PUT or write starts over, and so do the sums.
-        for sums in (digests, offsets, sizes, counts, tasks):
+        for sums in (digests, offsets, sizes, counts, tasks, facts):
             sums.clear()
+        facts.append(RowFacts())
         measured = digest.FileDigest(sink)
         sizes.append(measured)
 
@@ -90,10 +93,12 @@ def _write(context: Context, job: Job, fingerprint: str, first: Row, found: Gath
             for batch in _batches(context, found.sequences, config.prompt):
                 digests.extend(digest.sequence_digests(batch))
                 _count(batch, counts, tasks)
+                facts[0].add(batch)
                 yield batch
 
         length, dtype = config.sequence.length, context.vocabulary.dtype
-        offsets.append(shards.write_shard(measured, batches(), length, dtype, config.output.format))
+        encoding = (config.output.format, config.output.compression)
+        offsets.append(shards.write_shard(measured, batches(), length, dtype, *encoding))
 
     files.publish(files.join(job.output, path), write)
     if offsets[0] is not None:
@@ -111,6 +116,7 @@ def _write(context: Context, job: Job, fingerprint: str, first: Row, found: Gath
         digest=digest.shard_digest(digests),
         content=digest.content_digest(digests),
         sequences=len(found.sequences),
+        **facts[0].stated(),
         counts=dict(sorted((counts + found.counts).items())),
         tasks={task: dict(values) for task, values in sorted(tasks.items())},
         quarantined=found.quarantined,

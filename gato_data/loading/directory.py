@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -15,21 +16,34 @@ from gato_data.errors import UsageError
 from gato_data.records.manifest import SHARDS_FILE, read_manifest
 from gato_data.storage import files
 
+Integers = npt.NDArray[np.int32]
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class ShardEntry:
     """One row of `shards.parquet`, as far as a reader needs it.
 
     Attributes:
       dataset, split: what it holds a part of.
       file: its path in the output directory.
-      sequences: number of records.
+      sequences: number of records, n.
+      size, crc32c: of the file.
+      pass_number: of all its sequences.
+      image_tokens: int32 [n], or None where there are no images.
+      task_names: the tasks of its sequences.
+      sequence_tasks: int32 [n], the place of the task of each; None where all have the same.
     """
 
     dataset: str
     split: str
     file: str
     sequences: int
+    size: int
+    crc32c: str
+    pass_number: int
+    image_tokens: Integers | None
+    task_names: list[str]
+    sequence_tasks: Integers | None
 
 
 @dataclass(frozen=True)
@@ -66,6 +80,10 @@ class Build:
     def path(self, shard: ShardEntry) -> str:
         return files.join(self.directory, shard.file)
 
+    def of(self, dataset: str, split: str) -> tuple[ShardEntry, ...]:
+        """The shards of a data set in a split, maybe none."""
+        return tuple(x for x in self.shards if (x.dataset, x.split) == (dataset, split))
+
     def select(
         self, split: str | None = None, datasets: Sequence[str] | None = None
     ) -> tuple[ShardEntry, ...]:
@@ -97,8 +115,10 @@ class Build:
     def check_present(self, shards: Sequence[ShardEntry]) -> None:
         """Holds that the files of the shards are there, by listing each folder once.
 
+        Of files of this machine also their sizes: a copy that broke off left less.
+
         Raises:
-          UsageError: one of them is missing; names it.
+          UsageError: one of them is missing or of another size; names it.
         """
         folders = {files.parent_of(self.path(shard)) for shard in shards}
         names = {folder: set(files.list_names(folder)) for folder in folders}
@@ -108,6 +128,11 @@ class Build:
                 raise UsageError(
                     f"{path}: the shard is missing. Copy the directory again, or run the same "
                     "`gato-data build` again: it makes what is not there."
+                )
+            if not files.is_remote(path) and files.size_of(path) != shard.size:
+                raise UsageError(
+                    f"{path}: {files.size_of(path)} bytes, but {shard.size} when it was written. "
+                    "Copy it again, or delete it and run the same `gato-data build` again."
                 )
 
 
@@ -120,12 +145,15 @@ def open_build(directory: str) -> Build:
     return Build(directory, read_manifest(directory), _read_shards(directory))
 
 
+_PER_SEQUENCE = ("image_tokens", "sequence_tasks")
+
+
 def _read_shards(directory: str) -> tuple[ShardEntry, ...]:
     path = files.join(directory, SHARDS_FILE)
     columns = list(ShardEntry.__dataclass_fields__)
     try:
         with files.open_read(path) as file:
-            rows = pq.ParquetFile(file).read(columns=columns).to_pylist()
+            table = pq.ParquetFile(file).read()
     except FileNotFoundError:
         raise UsageError(f"{path}: missing. Copy the directory again, or build it again.") from None
     except (pa.ArrowException, OSError) as error:
@@ -134,7 +162,25 @@ def _read_shards(directory: str) -> tuple[ShardEntry, ...]:
         raise UsageError(
             f"{path}: damaged ({error}). Copy the directory again, or build it again."
         ) from None
-    return tuple(ShardEntry(**row) for row in rows)
+    lacking = [name for name in columns if name not in table.column_names]
+    if lacking:
+        raise UsageError(
+            f"{path}: it has no column {_listed(lacking)}, so another version of gato-data wrote "
+            "it. Delete manifest.json there and run the same `gato-data build` again."
+        )
+    values: dict[str, list[Any]] = {
+        name: (
+            [_array(found) for found in table[name]]
+            if name in _PER_SEQUENCE
+            else table[name].to_pylist()
+        )
+        for name in columns
+    }
+    return tuple(ShardEntry(*row) for row in zip(*values.values(), strict=True))
+
+
+def _array(found: pa.ListScalar) -> Integers | None:
+    return found.values.to_numpy() if found.is_valid else None
 
 
 def _listed(names: Sequence[str]) -> str:

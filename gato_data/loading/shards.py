@@ -2,23 +2,33 @@
 
 An Arrow shard is mapped into memory as a whole. Where each field of each record batch lies is noted
 once, so a record is a handful of views into the map: nothing is copied, and no Arrow object is
-held for each batch. A TFRecord shard is read record by record, by the offsets of its sidecar.
+held for each batch. A TFRecord shard is mapped too; the offsets of its sidecar say where each
+record lies, and its checksum is compared whenever it is read.
 """
 
+import struct
+from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Protocol
 
+import google_crc32c
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from gato_data.errors import GatoDataError, UsageError
+from gato_data.loading.cache import Cache
+from gato_data.loading.copies import Copies
 from gato_data.loading.directory import Build, ShardEntry
+from gato_data.loading.fetching import RemoteShard
+from gato_data.readers import arrow_messages
 from gato_data.records import arrow, shards, tfrecord
 from gato_data.records.schema import check_version
 from gato_data.sequencing.sequences import (
+    PATCH_BYTES,
     PATCH_FIELDS,
     SCALAR_FIELDS,
     TOKEN_FIELDS,
@@ -27,6 +37,11 @@ from gato_data.sequencing.sequences import (
 from gato_data.storage import files
 
 Views = dict[str, npt.NDArray[Any]]
+
+# Of one token in a record at most: its fields, its patch, and the interval ends of that.
+_TOKEN_BYTES = sum(dtype.itemsize for dtype in TOKEN_FIELDS.values()) + PATCH_BYTES + 8
+# What a record batch may have beside: texts and lists of ids.
+_BATCH_SLACK = 16 << 20
 
 
 class Shard(Protocol):
@@ -58,14 +73,24 @@ class ArrowShard:
         with pa.memory_map(path) as source:
             # Buffers outlive the file object, so that thousands of shards need no descriptors.
             self._memory = source.read_buffer()
-        self._starts = [0]  # first row of each batch, and the end
-        self._messages: list[int] = []  # where each batch begins in the file
+        # Arrays of integers, not lists: a large build has millions of record batches.
+        self._starts = _integers(0)  # first row of each batch, and the end
+        self._messages = _integers()  # where each batch begins in the file
+        self._largest_record = length * _TOKEN_BYTES
+        self._is_compressed = False
         # Of each field and batch: where its values begin; of patch fields also their offsets.
-        self._values: dict[str, list[int]] = {name: [] for name in (*self._flat, *PATCH_FIELDS)}
-        self._offsets: dict[str, list[int]] = {name: [] for name in PATCH_FIELDS}
+        self._values = {name: _integers() for name in (*self._flat, *PATCH_FIELDS)}
+        self._offsets = {name: _integers() for name in PATCH_FIELDS}
         try:
             self._survey(arrow.arrow_schema(length, token_dtype))
-        except (pa.ArrowException, ValueError, KeyError, AttributeError, OSError) as error:
+        except (
+            pa.ArrowException,
+            ValueError,
+            KeyError,
+            AttributeError,
+            OSError,
+            struct.error,
+        ) as error:
             raise GatoDataError(
                 f"{path}: damaged, or not as the manifest says ({error}). `gato-data verify` says "
                 "more."
@@ -80,6 +105,26 @@ class ArrowShard:
             found = self._schema.field(field.name).type
             if found != field.type:
                 raise ValueError(f"{field.name} is {found}, not {field.type}")
+        first = self._header(source)
+        self._is_compressed = first is not None and first.is_compressed
+        if self._is_compressed:
+            self._survey_compressed(source)
+        else:
+            self._survey_mapped(source, reader)
+
+    def _survey_compressed(self, source: pa.BufferReader) -> None:
+        """Notes where the record batches begin, without unpacking any."""
+        while (header := self._header(source)) is not None:
+            position = source.tell()
+            body = memoryview(pa.ipc.read_message(source).body)
+            most = header.rows * self._largest_record + _BATCH_SLACK
+            if (size := header.unpacked(body)) > most:
+                raise ValueError(f"a record batch of {header.rows} rows unpacks to {size} bytes")
+            self._messages.append(position)
+            self._starts.append(self._starts[-1] + header.rows)
+
+    def _survey_mapped(self, source: pa.BufferReader, reader: pa.RecordBatchReader) -> None:
+        """Notes where each field of each record batch lies."""
         while True:
             position = source.tell()
             try:
@@ -98,6 +143,14 @@ class ArrowShard:
                     column = column.values.values
                 places.append(self._place(column))
 
+    def _header(self, source: pa.BufferReader) -> arrow_messages.Header | None:
+        """What the header of the next message says, which is not passed; None at the end."""
+        try:
+            message = pa.ipc.read_message(self._memory.slice(source.tell()))
+        except EOFError:
+            return None
+        return arrow_messages.parse(message.metadata.to_pybytes())
+
     def _place(self, values: pa.Array) -> int:
         """Where the values of a column begin in the file."""
         if not len(values):
@@ -113,6 +166,8 @@ class ArrowShard:
     def views(self, row: int, names: Iterable[str]) -> Views:
         batch = bisect_right(self._starts, row) - 1
         inner = row - self._starts[batch]
+        if self._is_compressed:
+            return _views_of(self.sequence(row), names)
         found: Views = {}
         for name in names:
             place = self._values[name][batch]
@@ -137,6 +192,11 @@ class ArrowShard:
         return arrow.from_record_batch(whole.slice(row - self._starts[batch], 1))
 
 
+def _integers(*values: int) -> "array[int]":
+    """Signed integers of 8 bytes, more of which may be appended."""
+    return array("q", values)
+
+
 class TfrecordShard:
     """A TFRecord shard with the sidecar of its record offsets."""
 
@@ -156,15 +216,16 @@ class TfrecordShard:
                 f"{sidecar}: missing. It says where the records of the shard begin; copy the "
                 "directory again, or build it again."
             ) from None
+        with pa.memory_map(path) as source:
+            self._memory = np.frombuffer(source.read_buffer(), np.uint8)
 
     def __len__(self) -> int:
         return len(self._offsets) - 1
 
     def views(self, row: int, names: Iterable[str]) -> Views:
-        found = self.sequence(row)
-        flat = {name: values[0] for name, values in found.fields.items()}
-        known = {**flat, **found.patch_fields, **found.scalars}
-        return {name: known[name] for name in names}
+        start, stop = self._offsets[row : row + 2].tolist()
+        found = tfrecord.own_views(self._memory[start:stop], names, *self._expected)
+        return _views_of(self.sequence(row), names) if found is None else found
 
     def sequence(self, row: int) -> TokenSequences:
         found = tfrecord.read_records(self._path, self._offsets, row, row + 1)
@@ -178,56 +239,152 @@ class TfrecordShard:
         return found
 
 
+def _views_of(found: TokenSequences, names: Iterable[str]) -> Views:
+    """Some fields of a batch of one."""
+    flat = {name: values[0] for name, values in found.fields.items()}
+    known = {**flat, **found.patch_fields, **found.scalars}
+    return {name: known[name] for name in names}
+
+
+@dataclass(frozen=True, eq=False)
+class Located:
+    """A shard of a build."""
+
+    build: Build
+    entry: ShardEntry
+
+    @property
+    def path(self) -> str:
+        return self.build.path(self.entry)
+
+
+def _remote(one: Located) -> RemoteShard | None:
+    is_remote = files.is_remote(one.build.directory)
+    return RemoteShard.of(one.build, one.entry) if is_remote else None
+
+
 class Shards:
     """All sequences of some shards, by number; a shard is opened when it is first needed."""
 
-    def __init__(self, build: Build, entries: Sequence[ShardEntry]) -> None:
+    def __init__(self, located: Sequence[Located], cache: Cache | None = None) -> None:
         """Takes the list; opens nothing.
 
+        Args:
+          located: the shards, of one build or of several.
+          cache: where copies of remote shards are kept; None: all are local.
+
         Raises:
-          UsageError: a shard is missing, or the build does not lie on a local file system.
+          UsageError: a shard is missing, or remote without a cache.
         """
-        if files.is_remote(build.directory):
-            raise UsageError(
-                f"{build.directory}: random access needs a local file system. Copy the build to "
-                "one first."
-            )
-        build.check_present(entries)
-        self._build = build
-        self.entries = tuple(entries)
-        self._starts = [0, *accumulate(entry.sequences for entry in entries)]
+        builds = {one.build.directory: one.build for one in located}
+        for directory, build in builds.items():
+            if files.is_remote(directory) and cache is None:
+                raise UsageError(
+                    f"{directory}: random access needs a local file system. Copy the build to "
+                    "one first."
+                )
+            build.check_present([one.entry for one in located if one.build is build])
+        self._located = tuple(located)
+        self._starts = [0, *accumulate(one.entry.sequences for one in located)]
         self._opened: dict[int, Shard] = {}
+        self.copies: Copies | None = None
+        if cache is not None:
+            self.copies = Copies([_remote(one) for one in located], cache, self._close)
+
+    @classmethod
+    def of(cls, build: Build, entries: Sequence[ShardEntry]) -> "Shards":
+        """Shards of one build. Raises UsageError, as the constructor does."""
+        return cls([Located(build, entry) for entry in entries])
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What is open belongs to the process that opened it.
+        return vars(self) | {"_opened": {}}
+
+    def verify(self) -> None:
+        """Compares the checksums of all shards.
+
+        Raises:
+          UsageError: a shard is not as it was written.
+        """
+        for one in self._located:
+            checksum = google_crc32c.Checksum()
+            with files.open_read(one.path) as file:
+                while data := file.read(files.READ_BUFFER):
+                    checksum.update(data)
+            if checksum.digest().hex() != one.entry.crc32c:
+                raise UsageError(
+                    f"{one.path}: damaged: its checksum is {checksum.digest().hex()}, but "
+                    f"{one.entry.crc32c} when it was written. `gato-data verify` says more; delete "
+                    "it and run the same `gato-data build` again, which makes it anew."
+                )
+
+    @property
+    def entries(self) -> tuple[ShardEntry, ...]:
+        return tuple(one.entry for one in self._located)
 
     def __len__(self) -> int:
         return self._starts[-1]
 
+    def shard_of(self, number: int) -> int:
+        """The number of the shard that holds a sequence."""
+        return bisect_right(self._starts, number) - 1
+
     def place(self, number: int) -> tuple[ShardEntry, int]:
         """The shard of a sequence, and its row there."""
         shard = bisect_right(self._starts, number) - 1
-        return self.entries[shard], number - self._starts[shard]
+        return self._located[shard].entry, number - self._starts[shard]
 
     def views(self, number: int, names: Iterable[str]) -> Views:
         """Some fields of a sequence, read-only: [L], of patches [n, width], of scalars [1]."""
         shard = bisect_right(self._starts, number) - 1
-        return self._shard(shard).views(number - self._starts[shard], names)
+        try:
+            return self._shard(shard).views(number - self._starts[shard], names)
+        except FileNotFoundError:
+            if self.copies is None:
+                raise
+            # Somebody removed the copy: it is fetched again.
+            self.copies.release(shard)
+            return self._shard(shard).views(number - self._starts[shard], names)
 
     def sequence(self, number: int) -> TokenSequences:
         """All of a sequence, as a batch of one."""
         shard = bisect_right(self._starts, number) - 1
-        return self._shard(shard).sequence(number - self._starts[shard])
+        try:
+            return self._shard(shard).sequence(number - self._starts[shard])
+        except FileNotFoundError:
+            if self.copies is None:
+                raise
+            # Somebody removed the copy: it is fetched again.
+            self.copies.release(shard)
+            return self._shard(shard).sequence(number - self._starts[shard])
 
     def _shard(self, number: int) -> Shard:
-        if number not in self._opened:
-            self._opened[number] = self._open(self.entries[number])
-        return self._opened[number]
+        found = self._opened.get(number)
+        if found is None:
+            found = self._opened[number] = self._open(number)
+        return found
 
-    def _open(self, entry: ShardEntry) -> Shard:
-        kind = ArrowShard if self._build.manifest["format"] == "arrow" else TfrecordShard
-        path = self._build.path(entry)
-        opened: Shard = kind(path, self._build.length, self._build.token_dtype)
+    def _close(self, number: int) -> None:
+        """Lets go of a shard; its memory stays while arrays view it."""
+        self._opened.pop(number, None)
+
+    def _open(self, number: int) -> Shard:
+        one = self._located[number]
+        build, entry = one.build, one.entry
+        copy = self.copies.path(number) if self.copies is not None else None
+        kind = ArrowShard if build.manifest["format"] == "arrow" else TfrecordShard
+        try:
+            opened: Shard = kind(copy or one.path, build.length, build.token_dtype)
+        except FileNotFoundError:
+            if copy is not None:
+                raise
+            raise GatoDataError(
+                f"{one.path}: the shard is gone, though it was there when loading began. Copy it "
+                "back; the loader goes on from its last state."
+            ) from None
         if len(opened) != entry.sequences:
             raise GatoDataError(
-                f"{path}: {len(opened)} sequences, shards.parquet says {entry.sequences}. "
+                f"{one.path}: {len(opened)} sequences, shards.parquet says {entry.sequences}. "
                 "`gato-data verify` says more."
             )
         return opened

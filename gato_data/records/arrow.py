@@ -80,7 +80,7 @@ def _arrow_type(field: Field, length: int) -> pa.DataType:
 def to_record_batch(batch: TokenSequences, schema: pa.Schema) -> pa.RecordBatch:
     """The batch as Arrow, on the same memory (strings are copied)."""
     length = schema.field("tokens").type.list_size
-    check_batch(batch, length, schema.field("tokens").type.value_type.to_pandas_dtype())
+    check_batch(batch, length, _integers(schema.field("tokens").type.value_type))
     offsets = pa.array(batch.patch_offsets.astype(np.int32))
     columns: dict[str, pa.Array] = {}
     for name, values in batch.fields.items():
@@ -129,6 +129,11 @@ def from_record_batch(batch: pa.RecordBatch) -> TokenSequences:
     )
 
 
+def _integers(found: pa.DataType) -> np.dtype[Any]:
+    """The dtype of integers in Arrow, whose own `to_pandas_dtype` imports pandas."""
+    return np.dtype(str(found))
+
+
 def _check_types(batch: pa.RecordBatch) -> None:
     missing = sorted(
         field.name for field in record_fields() if batch.schema.get_field_index(field.name) < 0
@@ -141,7 +146,7 @@ def _check_types(batch: pa.RecordBatch) -> None:
         pa.uint32(),
     ):
         raise GatoDataError(f"field tokens is {tokens}, not a fixed-size list of uint16 or uint32")
-    for field in arrow_schema(tokens.list_size, tokens.value_type.to_pandas_dtype()):
+    for field in arrow_schema(tokens.list_size, _integers(tokens.value_type)):
         found = batch.column(field.name)
         if found.type != field.type:
             raise GatoDataError(f"field {field.name} is {found.type}, expected {field.type}")
@@ -164,15 +169,21 @@ def _list_offsets(lists: pa.ListArray) -> npt.NDArray[np.int64]:
 
 
 def write_shard(
-    file: ByteSink, batches: Iterable[TokenSequences], length: int, token_dtype: npt.DTypeLike
+    file: ByteSink,
+    batches: Iterable[TokenSequences],
+    length: int,
+    token_dtype: npt.DTypeLike,
+    compression: str = "none",
 ) -> None:
     """Writes an IPC stream, one record batch for each of `batches`.
 
     Args:
       batches: of about 1 MiB each, so that random access stays cheap under compression too.
+      compression: of the buffers: "none", "lz4" or "zstd".
     """
     schema = arrow_schema(length, token_dtype)
-    with pa.ipc.new_stream(file, schema) as writer:
+    options = pa.ipc.IpcWriteOptions(compression=None if compression == "none" else compression)
+    with pa.ipc.new_stream(file, schema, options=options) as writer:
         for batch in batches:
             writer.write_batch(to_record_batch(batch, schema))
 

@@ -49,8 +49,12 @@ def write_shard(
     length: int,
     token_dtype: npt.DTypeLike,
     format: str,
+    compression: str = "none",
 ) -> npt.NDArray[np.uint64] | None:
     """Writes a shard of sequences of `length` tokens.
+
+    Args:
+      compression: of Arrow buffers; see `arrow.write_shard`.
 
     Returns:
       For `tfrecord` the record offsets, uint64 [n + 1], to be published beside it; else None.
@@ -61,7 +65,7 @@ def write_shard(
     """
     if format == "tfrecord":
         return tfrecord.write_shard(file, batches, length, token_dtype)
-    arrow.write_shard(file, batches, length, token_dtype)
+    arrow.write_shard(file, batches, length, token_dtype, compression)
     return None
 
 

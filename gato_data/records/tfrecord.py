@@ -8,7 +8,7 @@ the values: each entry is a head that depends on (name, size) only, followed by 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise, repeat
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -174,6 +174,53 @@ def read_records(
     return _parse_at(path, payloads, ends, first)
 
 
+def own_views(
+    data: npt.NDArray[np.uint8], names: Iterable[str], length: int, token_dtype: npt.DTypeLike
+) -> dict[str, npt.NDArray[Any]] | None:
+    """Some fields of a record without a copy, where it is exactly as this module writes it.
+
+    Args:
+      data: uint8, the record with its frame.
+      names: of fields that are no texts.
+      length, token_dtype: of the sequence.
+
+    Returns:
+      By name, read-only: [L], of patch fields [n, width], of scalars [1]. None for a record that
+      is of another layout or damaged: `read_records` reads it, or says what is wrong.
+    """
+    try:
+        payload, _ = framing.unframe(data)
+        # Of a memoryview, slices cost half as much as of an array.
+        found = _values_in_our_layout(payload.data)
+        if found is None:
+            return None
+        values = dict(zip(_KINDS, found, strict=True))
+        return {name: _view(name, values[name], length, np.dtype(token_dtype)) for name in names}
+    except (ContentError, ValueError):
+        return None
+
+
+def _view(
+    name: str, value: memoryview, length: int, token_dtype: np.dtype[Any]
+) -> npt.NDArray[Any]:
+    """One value as an array. Raises ContentError or ValueError: it has another size."""
+    if name in SCALAR_FIELDS:
+        return _integer(name, bytes(value))
+    if name in PATCH_FIELDS:
+        return np.frombuffer(value, np.uint8).reshape(-1, PATCH_FIELDS[name])
+    dtype = token_dtype if name == "tokens" else TOKEN_FIELDS[name]
+    if len(value) != length * dtype.itemsize:
+        raise ContentError(f"field {name} has {len(value)} bytes")
+    return np.frombuffer(value, dtype)
+
+
+@lru_cache(1 << 14)
+def _integer(name: str, value: bytes) -> npt.NDArray[Any]:
+    found = _integers(name, [value], SCALAR_FIELDS[name])
+    found.flags.writeable = False
+    return found
+
+
 def _parse_at(
     path: str, payloads: Sequence[bytes], offsets: Sequence[int], first: int
 ) -> TokenSequences:
@@ -253,12 +300,16 @@ def _texts(name: str, values: Sequence[bytes]) -> list[str]:
         raise ContentError(f"field {name} is not UTF-8") from None
 
 
-def _values(payload: bytes) -> list[bytes]:
+def _values(payload: bytes) -> Sequence[bytes]:
     """The value of each field by name, integers as varints."""
     return _values_in_our_layout(payload) or _values_in_any_layout(payload)
 
 
-def _values_in_our_layout(payload: bytes) -> list[bytes] | None:
+# Of a memoryview, values are memoryviews.
+_Payload = TypeVar("_Payload", bytes, memoryview)
+
+
+def _values_in_our_layout(payload: _Payload) -> list[_Payload] | None:
     """The values, where the bytes between them are exactly those that `serialise` writes."""
     position = 1
     while position < len(payload) and payload[position] >= 0x80:
@@ -267,10 +318,10 @@ def _values_in_our_layout(payload: bytes) -> list[bytes] | None:
     values = []
     for name, kind in _KINDS.items():
         # Tag and size of an entry take at most six bytes; what follows is the same in all records.
-        head, size = _head_of_entry(name, kind, payload[position : position + 6])
-        if not payload.startswith(head, position):
+        head, size = _head_of_entry(name, kind, bytes(payload[position : position + 6]))
+        start, position = position, position + len(head)
+        if bytes(payload[start:position]) != head:
             return None
-        position += len(head)
         values.append(payload[position : position + size])
         position += size
     return values if position == len(payload) else None

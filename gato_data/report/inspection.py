@@ -60,7 +60,7 @@ def inspect(
     build = open_build(directory)
     entries = build.select(split, None if dataset is None else [dataset])
     _check_filter(build, entries, task, prompted)
-    shards = Shards(build, entries)
+    shards = Shards.of(build, entries)
     draw = sys.stdout.isatty() if thumbnails is None else thumbnails
     return _pages(build, shards, task, prompted, count, seed, _Writer(build, steps, draw))
 

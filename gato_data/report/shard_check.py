@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from gato_data.errors import ContentError, GatoDataError
 from gato_data.records import digest, shards, tfrecord
+from gato_data.records.row_facts import RowFacts
 from gato_data.report.record_rules import RecordRules
 from gato_data.sequencing.sequences import TokenSequences
 from gato_data.storage import files, framing
@@ -30,6 +31,7 @@ class ShardFacts:
       size, crc32c: of the file.
       sequences: number of records that could be read.
       digest, content: of the sequences.
+      rows: what the list of shards says of each sequence.
       counts: tokens by kind and others.
       tasks: by task, sequences, tokens and padding.
       offsets: of TFRecords, where each begins; the last entry is the end of the file.
@@ -42,6 +44,7 @@ class ShardFacts:
     sequences: int = 0
     digest: str = ""
     content: str = ""
+    rows: RowFacts = field(default_factory=RowFacts)
     counts: Counter[str] = field(default_factory=Counter)
     tasks: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     offsets: list[int] = field(default_factory=list)
@@ -74,6 +77,7 @@ def read_facts(path: str, name: str, rules: RecordRules) -> ShardFacts:
                 at = f" at byte {facts.offsets[numbers[row]]}" if is_tfrecord else ""
                 facts.problems.append(f"{name}: record {numbers[row]}{at}: {text}.")
         digests += digest.sequence_digests(batch)
+        facts.rows.add(batch)
         _count(batch, facts)
     facts.digest = digest.shard_digest(digests)
     facts.content = digest.content_digest(digests)
@@ -178,6 +182,9 @@ def mismatches(facts: ShardFacts, stated: dict[str, Any]) -> Iterator[str]:
             yield f"{name} is {found}, stated is {stated[name]}"
     if not facts.readable:
         return
+    for name, found in facts.rows.stated().items():
+        if name in stated and stated[name] != found:
+            yield f"{name} of its sequences is another than stated"
     for name, count in sorted(facts.counts.items()):
         # Sums without anything to add may be left out.
         if "counts" in stated and stated["counts"].get(name, 0) != count:

@@ -30,6 +30,7 @@ from gato_data.report.record_rules import RecordRules
 from gato_data.report.shard_check import ShardFacts, mismatches, read_facts
 from gato_data.schema_files import read_schema
 from gato_data.storage import files
+from gato_data.wording import counted
 
 _UNITS = "_units"
 
@@ -115,7 +116,7 @@ class _Check:
         units = list(self._units(most=max(len(table or ()), len(named))))
         stated = self._shards_stated()
         if table is not None and len(table) != stated:
-            yield f"shards.parquet: {len(table)} shards, {MANIFEST} says {stated}."
+            yield f"shards.parquet: {counted(len(table), 'shard')}, {MANIFEST} says {stated}."
         sidecars: list[Sidecar] = []
         for unit in units:
             sidecar, problems = self._sidecar(unit)

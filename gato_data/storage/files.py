@@ -6,6 +6,7 @@ rename, but a PUT is atomic there: the bytes are spooled locally and put once.
 """
 
 import contextlib
+import errno
 import fnmatch
 import os
 import posixpath
@@ -51,8 +52,20 @@ def _filesystem(path: str) -> tuple[Any, str]:
     except (ValueError, ImportError) as error:
         raise UsageError(
             f"{path}: this kind of address cannot be opened here: {error}. gs:// needs "
-            "pip install 'gato-data[gcp]'."
+            "pip install 'gato-data[gcp]', s3:// needs pip install 'gato-data[s3]'."
         ) from None
+
+
+@contextlib.contextmanager
+def _naming(path: str) -> Iterator[None]:
+    """Errors of a store that are none of the file system, as an OSError that names the file."""
+    try:
+        yield
+    except (OSError, UsageError):
+        raise
+    # Each store has its own: those of botocore and of aiohttp.
+    except Exception as error:
+        raise OSError(errno.EIO, f"{type(error).__name__}: {error}", path) from error
 
 
 def local_path(path: str) -> str | None:
@@ -67,14 +80,16 @@ def exists(path: str) -> bool:
     if not is_remote(path):
         return os.path.exists(path)
     filesystem, inner = _filesystem(path)
-    return bool(filesystem.exists(inner))
+    with _naming(path):
+        return bool(filesystem.exists(inner))
 
 
 def size_of(path: str) -> int:
     if not is_remote(path):
         return os.path.getsize(path)
     filesystem, inner = _filesystem(path)
-    return int(filesystem.size(inner))
+    with _naming(path):
+        return int(filesystem.size(inner))
 
 
 def is_newer(path: str, than: str) -> bool:
@@ -99,20 +114,29 @@ def list_names(folder: str, pattern: str = "*") -> list[str]:
     else:
         filesystem, inner = _filesystem(folder)
         filesystem.invalidate_cache()
-        found = filesystem.ls(inner, detail=False) if filesystem.isdir(inner) else []
+        with _naming(folder):
+            found = filesystem.ls(inner, detail=False) if filesystem.isdir(inner) else []
         names = [posixpath.basename(path.rstrip("/")) for path in found]
     return sorted(name for name in names if fnmatch.fnmatchcase(name, pattern))
+
+
+def forget_listing(path: str) -> None:
+    """Asks the store anew about a file, which another writer may have replaced or removed."""
+    if is_remote(path):
+        filesystem, inner = _filesystem(path)
+        filesystem.invalidate_cache(inner)
 
 
 def open_read(path: str) -> BinaryIO:
     if not is_remote(path):
         return open(path, "rb", buffering=READ_BUFFER)
     filesystem, inner = _filesystem(path)
-    return cast(BinaryIO, filesystem.open(inner, "rb", block_size=READ_BUFFER))
+    with _naming(path):
+        return cast(BinaryIO, filesystem.open(inner, "rb", block_size=READ_BUFFER))
 
 
 def read_bytes(path: str) -> bytes:
-    with open_read(path) as file:
+    with open_read(path) as file, _naming(path):
         return file.read()
 
 
@@ -123,7 +147,8 @@ def read_range(path: str, offset: int, size: int) -> bytes:
             file.seek(offset)
             return file.read(size)
     filesystem, inner = _filesystem(path)
-    return bytes(filesystem.cat_file(inner, start=offset, end=offset + size))
+    with _naming(path):
+        return bytes(filesystem.cat_file(inner, start=offset, end=offset + size))
 
 
 def remove(path: str) -> None:

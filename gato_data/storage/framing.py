@@ -8,9 +8,11 @@ import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import google_crc32c
+import numpy as np
+import numpy.typing as npt
 
 from gato_data.errors import ContentError
 
@@ -20,7 +22,11 @@ OVERHEAD = _HEADER.size + _FOOTER.size
 _MASK_DELTA = 0xA282EAD8
 
 
-def masked_crc32c(data: bytes) -> int:
+# Bytes, or a part of a mapped file, which is not copied.
+Data = TypeVar("Data", bytes, npt.NDArray[np.uint8])
+
+
+def masked_crc32c(data: bytes | npt.NDArray[np.uint8]) -> int:
     crc: int = google_crc32c.value(data)
     return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF
 
@@ -62,21 +68,21 @@ def frame(payload: bytes) -> bytes:
     )
 
 
-def unframe(data: bytes) -> tuple[bytes, int]:
-    """Payload and masked CRC of the one record that `data` holds.
+def unframe(data: Data) -> tuple[Data, int]:
+    """Payload and masked CRC of the one record that `data` holds; of an array a view.
 
     Raises:
       ContentError: a checksum or the length is wrong.
     """
     if len(data) < OVERHEAD:
         raise ContentError(f"record truncated: {len(data)} bytes, fewer than any record has")
-    length, length_crc = _HEADER.unpack_from(data)
+    length, length_crc = _HEADER.unpack(bytes(data[: _HEADER.size]))
     if masked_crc32c(data[:8]) != length_crc:
         raise ContentError("checksum of the record length is wrong")
     if len(data) != length + OVERHEAD:
         raise ContentError(f"record truncated: {len(data)} of {length + OVERHEAD} bytes")
     payload = data[_HEADER.size : -_FOOTER.size]
-    (crc,) = _FOOTER.unpack_from(data, len(data) - _FOOTER.size)
+    (crc,) = _FOOTER.unpack(bytes(data[-_FOOTER.size :]))
     if masked_crc32c(payload) != crc:
         raise ContentError("checksum of the record is wrong")
     return payload, crc

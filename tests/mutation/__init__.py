@@ -1,6 +1,6 @@
 """Known mistakes, put into a copy of the code one at a time: the tests must catch every one."""
 
-from tests.mutation import corpora, filter, images, prompts, sequences, tokens, windows
+from tests.mutation import corpora, filter, images, loading, prompts, sequences, tokens, windows
 from tests.mutation.mutant import Mutant
 
 ALL: tuple[Mutant, ...] = (
@@ -11,4 +11,5 @@ ALL: tuple[Mutant, ...] = (
     *corpora.MUTANTS,
     *prompts.MUTANTS,
     *filter.MUTANTS,
+    *loading.MUTANTS,
 )

@@ -9,6 +9,7 @@ LAYOUT = "gato_data/building/layout.py"
 CONFIG = "gato_data/config_types.py"
 VOCABULARY = "gato_data/vocabulary.py"
 BATCHES = "gato_data/loading/batches.py"
+TARGETS = "gato_data/loading/targets.py"
 
 MUTANTS = (
     # Order.
@@ -190,23 +191,23 @@ MUTANTS = (
     Mutant(
         "action-predicted-from-its-own-position",
         "target-shift",
-        BATCHES,
-        'targets[row, :-1] = views["tokens"][1:]',
-        'targets[row, :-1] = views["tokens"][:-1]',
+        TARGETS,
+        'targets[:-1] = record["tokens"][1:]',
+        'targets[:-1] = record["tokens"][:-1]',
     ),
     Mutant(
         "loss-mask-not-shifted",
         "target-shift",
-        BATCHES,
-        'loss[row, :-1] = views["loss_mask"][1:]',
-        'loss[row, :-1] = views["loss_mask"][:-1]',
+        TARGETS,
+        "np.multiply(mask[1:], segment",
+        "np.multiply(mask[:-1], segment",
     ),
     Mutant(
         "targets-of-another-window",
         "target-shift",
         BATCHES,
-        'targets[row, :-1] = views["tokens"][1:]',
-        'targets[row, :-1] = shards.views(numbers[-1], ["tokens"])["tokens"][1:]',
+        'write_targets(record, mask, batch["targets"][place]',
+        'write_targets(shards.views(rows[0], names), mask, batch["targets"][place]',
     ),
     # Positions.
     Mutant(
