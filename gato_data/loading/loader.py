@@ -1,6 +1,7 @@
 """`load`: batches of built data sets, in a seeded order that is resumed anywhere."""
 
 import importlib
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -280,7 +281,8 @@ def load(
       drop_last: whether to leave out the last batch of an epoch where it has empty rows.
       images: "dense", "packed" or "none", see above.
       patch_budget: P, packed patches of a data shard, at least L. A sequence that does not fit is
-        the first of the next batch. None: a quarter above the mean.
+        the first of the next batch. None: so many
+        that a batch without carry-over rarely exceeds it.
       data_shards: of all processes together; None: one for each process.
       training: whether positions of patches are drawn, rather than the rounded means of their
         intervals; None: if the split is "train".
@@ -324,8 +326,9 @@ def load(
     check_room(room, host.count, first.length)
     if has_images and images == "packed":
         if patch_budget is None:
+            images_of_sequences = _image_moments(sources, epochs is not None)
             patch_budget = default_budget(
-                _mean_images(sources, epochs is not None), batch_size, shards_count, first.length
+                *images_of_sequences, batch_size // shards_count, first.length
             )
         room = Room(batch_size, shards_count, patch_budget)
         check_room(room, host.count, first.length)
@@ -370,16 +373,15 @@ def load(
     return Loader(stream, workers, prefetch)
 
 
-def _mean_images(sources: Sequence[Source], by_size: bool) -> float:
-    """Image tokens of a sequence of the stream, on average."""
-    sums = [
-        sum(0 if x.image_tokens is None else int(x.image_tokens.sum()) for x in source.entries)
-        for source in sources
-    ]
-    counts = [source.sequences for source in sources]
-    weights = counts if by_size else [source.weight for source in sources]
-    total = sum(
-        weight * found / max(count, 1)
-        for weight, found, count in zip(weights, sums, counts, strict=True)
-    )
-    return total / sum(weights)
+def _image_moments(sources: Sequence[Source], by_size: bool) -> tuple[float, float]:
+    """Mean and standard deviation of the image tokens of a sequence of the stream."""
+    weights = [source.sequences if by_size else source.weight for source in sources]
+    mean, square = 0.0, 0.0
+    for source, weight in zip(sources, weights, strict=True):
+        share = weight / sum(weights) / source.sequences
+        for entry in source.entries:
+            if entry.image_tokens is not None:
+                images = entry.image_tokens.astype(np.float64)
+                mean += share * float(images.sum())
+                square += share * float((images**2).sum())
+    return mean, math.sqrt(max(0.0, square - mean**2))

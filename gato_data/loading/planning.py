@@ -6,6 +6,7 @@ sequence that fits nowhere waits for the next batch, where it comes first. All h
 batch, each gathers its slice; so the batches do not depend on how many hosts there are.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -256,16 +257,15 @@ def check_room(room: Room, hosts: int, length: int) -> None:
         )
 
 
-def default_budget(mean_images: float, room_rows: int, shards: int, length: int) -> int:
-    """Patches that a data shard rarely exceeds.
-
-    A quarter over the mean, and never less than one full sequence.
+def default_budget(mean: float, deviation: float, rows: int, length: int) -> int:
+    """Patches that a data shard rarely exceeds, and never less than one full sequence.
 
     Args:
-      mean_images: image tokens of a sequence, on average.
-      room_rows: B; `shards`: S; `length`: L.
+      mean, deviation: of the image tokens of a sequence; the deviation is the standard one.
+      rows: of a data shard, B / S.
+      length: L.
     """
-    rows = -(-room_rows // shards)
-    wanted = min(rows * length, int(1.25 * mean_images * rows) + length)
+    # Four deviations of the sum of independent draws: exceeded once in 30,000 batches.
+    wanted = min(rows * length, math.ceil(mean * rows + 4 * deviation * math.sqrt(rows)))
     # Whole multiples of 128, the lanes of a TPU.
-    return max(length, -(-wanted // 128) * 128)
+    return -(-max(length, wanted) // 128) * 128

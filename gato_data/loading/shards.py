@@ -40,6 +40,8 @@ Views = dict[str, npt.NDArray[Any]]
 
 # Of one token in a record at most: its fields, its patch, and the interval ends of that.
 _TOKEN_BYTES = sum(dtype.itemsize for dtype in TOKEN_FIELDS.values()) + PATCH_BYTES + 8
+# Where the patches of a sequence begin and end in the list of its record batch.
+_ENDS = struct.Struct("<2i")
 # What a record batch may have beside: texts and lists of ids.
 _BATCH_SLACK = 16 << 20
 
@@ -73,6 +75,7 @@ class ArrowShard:
         with pa.memory_map(path) as source:
             # Buffers outlive the file object, so that thousands of shards need no descriptors.
             self._memory = source.read_buffer()
+        self._view = memoryview(self._memory)
         # Arrays of integers, not lists: a large build has millions of record batches.
         self._starts = _integers(0)  # first row of each batch, and the end
         self._messages = _integers()  # where each batch begins in the file
@@ -174,15 +177,13 @@ class ArrowShard:
             if name in self._flat:
                 dtype, count = self._flat[name]
                 place += inner * count * dtype.itemsize
-                found[name] = np.frombuffer(self._memory, dtype, count, place)
+                found[name] = np.ndarray(count, dtype, self._view, place)
             else:
                 width = PATCH_FIELDS[name]
                 ends = self._offsets[name][batch] + 4 * inner
-                first, stop = np.frombuffer(self._memory, np.int32, 2, ends).tolist()
-                pixels = np.frombuffer(
-                    self._memory, np.uint8, (stop - first) * width, place + first * width
-                )
-                found[name] = pixels.reshape(-1, width)
+                first, stop = _ENDS.unpack_from(self._view, ends)
+                shape = (stop - first, width)
+                found[name] = np.ndarray(shape, np.uint8, self._view, place + first * width)
         return found
 
     def sequence(self, row: int) -> TokenSequences:

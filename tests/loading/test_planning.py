@@ -258,19 +258,19 @@ def test_rooms_that_can() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mean", "rows", "shards", "length", "budget"),
+    ("mean", "deviation", "rows", "length", "budget"),
     [
-        (100.0, 8, 1, 1024, 2048),  # 1000 + 1024, in whole lanes
-        (100.0, 8, 8, 1024, 1024),  # a sequence at least
-        (100.0, 16, 8, 1024, 1280),
-        (1000.0, 8, 1, 1024, 8192),  # never more than all tokens
-        (0.5, 1, 1, 96, 128),
+        (300.0, 0.0, 8, 1024, 2432),  # all alike: 2400, in whole lanes of 128
+        (300.0, 50.0, 16, 1024, 5632),  # 4800 + 4 * 50 * 4
+        (100.0, 50.0, 1, 1024, 1024),  # a sequence at least
+        (1000.0, 300.0, 8, 1024, 8192),  # never more than all tokens
+        (0.5, 0.5, 1, 96, 128),
     ],
 )
 def test_the_budget_that_is_taken_by_itself(
-    mean: float, rows: int, shards: int, length: int, budget: int
+    mean: float, deviation: float, rows: int, length: int, budget: int
 ) -> None:
-    assert default_budget(mean, rows, shards, length) == budget
+    assert default_budget(mean, deviation, rows, length) == budget
 
 
 @settings(max_examples=30, deadline=None)
