@@ -7,6 +7,7 @@ epoch, sequence): the same sequence is drawn anew each time it comes round.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +21,7 @@ Pixels = npt.NDArray[np.uint8]
 
 # Odd, so that its multiples modulo 2**64 are all different: the step of SplitMix64.
 _STEP = np.uint64(0x9E3779B97F4A7C15)
-# A float64 holds 53 bits.
-_UNUSED_BITS, _UNIT = np.uint64(11), 2.0**-53
+_HALF, _UNIT = np.uint64(32), 2.0**-32
 
 
 @dataclass(frozen=True)
@@ -64,16 +64,13 @@ def _key(seed: int) -> int:
 
 def _uniform(
     key: int, rows: Integers, epochs: Integers, counts: Integers
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+) -> tuple[npt.NDArray[np.floating[Any]], npt.NDArray[np.floating[Any]]]:
     """float64 [n] in [0, 1) twice, for the rows and the columns of the patches."""
     # Two rounds of mixing bring all three numbers into all bits of the state of a sequence.
     state = mix(np.uint64(key) ^ rows.astype(np.uint64))
     state = mix(state + epochs.astype(np.uint64))
-    inside = np.arange(1, counts.sum() + 1) - np.repeat(np.cumsum(counts) - counts, counts)
-    own, later = np.repeat(state, counts), np.repeat(counts, counts)
-    return _unit(own, inside), _unit(own, inside + later)
-
-
-def _unit(state: npt.NDArray[np.uint64], number: Integers) -> npt.NDArray[np.float64]:
-    bits = mix(state + number.astype(np.uint64) * _STEP)
-    return np.asarray((bits >> _UNUSED_BITS) * _UNIT)
+    first = np.repeat((np.cumsum(counts) - counts).astype(np.uint64) * _STEP, counts)
+    number = np.arange(1, counts.sum() + 1, dtype=np.uint64) * _STEP
+    bits = mix(np.repeat(state, counts) + (number - first))
+    # Half of the bits each, of which an interval of 128 needs seven.
+    return (bits >> _HALF) * _UNIT, bits.astype(np.uint32) * _UNIT

@@ -20,18 +20,16 @@ def mixed(value: int) -> int:
     return value ^ (value >> 31)
 
 
-def drawn(
-    seed: int, row: int, epoch: int, number: int, of: int, interval: list[int]
-) -> tuple[int, int]:
-    """What patch `number` of a sequence with `of` patches takes as its row and as its column."""
+def drawn(seed: int, row: int, epoch: int, number: int, interval: list[int]) -> tuple[int, int]:
+    """What patch `number` of a sequence takes as its row and as its column."""
     key = int.from_bytes(draws.sort_key(seed, "patch positions")[:8], "little")
     state = mixed((mixed(key ^ row) + epoch) & BITS)
-    found = []
-    for turn in (number + 1, of + number + 1):
-        uniform = (mixed((state + turn * 0x9E3779B97F4A7C15) & BITS) >> 11) / 2**53
-        low, high = interval
-        found.append(min(127, low + int(uniform * max(high - low, 1))))
-    return found[0], found[1]
+    bits = mixed((state + (number + 1) * 0x9E3779B97F4A7C15) & BITS)
+    low, high = interval
+    row, column = (
+        min(127, low + (half * max(high - low, 1) >> 32)) for half in (bits >> 32, bits % 2**32)
+    )
+    return row, column
 
 
 @given(SEEDS, st.lists(st.tuples(NUMBERS, NUMBERS, st.integers(0, 4)), min_size=1, max_size=4))
@@ -41,7 +39,7 @@ def test_each_patch_as_by_the_oracle(seed: int, sequences: list[tuple[int, int, 
     intervals = np.sort(chance.integers(0, 129, (int(counts.sum()), 2)), axis=1).astype(np.uint8)
     row, column = PatchPositions(seed)(rows, epochs, counts, (intervals, intervals))
     expected = [
-        drawn(seed, one[0], one[1], number, one[2], interval)
+        drawn(seed, one[0], one[1], number, interval)
         for one, start in zip(sequences, np.cumsum(counts) - counts, strict=True)
         for number, interval in enumerate(intervals[start : start + one[2]].tolist())
     ]

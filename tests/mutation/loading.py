@@ -230,8 +230,8 @@ MUTANTS = (
         "row-and-column-of-one-draw",
         "patch-index",
         POSITIONS,
-        "return _unit(own, inside), _unit(own, inside + later)",
-        "return _unit(own, inside), _unit(own, inside)",
+        "return (bits >> _HALF) * _UNIT, bits.astype(np.uint32) * _UNIT",
+        "return (bits >> _HALF) * _UNIT, (bits >> _HALF) * _UNIT",
     ),
     Mutant(
         "positions-drawn-in-evaluation",
