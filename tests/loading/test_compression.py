@@ -82,6 +82,12 @@ def test_a_batch_that_unpacks_into_a_flood_is_refused(compressed: Path, tmp_path
         shard.write_bytes(before)
 
 
+def test_the_config_takes_it(tmp_path: Path) -> None:
+    config = tiny_config("arrow")
+    config["output"] |= {"compression": "lz4"}
+    assert load_config(str(write_config(tmp_path, config, "c.yaml"))).output.compression == "lz4"
+
+
 def test_tfrecords_are_not_compressed(tmp_path: Path) -> None:
     config = tiny_config("tfrecord")
     config["output"] |= {"compression": "zstd"}
