@@ -198,6 +198,10 @@ class Cache:
                 fetch.sidecar(shards.offsets_path(path))
             with self._alone():
                 os.replace(part, path)
+        except FileNotFoundError:
+            # Somebody emptied the folder meanwhile: the caller goes round again.
+            os.close(descriptor)
+            return False
         except BaseException:
             with self._alone(), contextlib.suppress(FileNotFoundError):
                 os.unlink(part)
@@ -253,11 +257,12 @@ class Cache:
 
     def _make_room(self, wanted: int) -> bool:
         """Removes files that nobody uses, the oldest first, until there is room."""
-        found = {
-            entry.name: entry.stat()
-            for entry in os.scandir(self.folder)
-            if _OURS.fullmatch(entry.name)
-        }
+        found = {}
+        for entry in os.scandir(self.folder):
+            # What somebody removes meanwhile takes no room.
+            with contextlib.suppress(FileNotFoundError):
+                if _OURS.fullmatch(entry.name):
+                    found[entry.name] = entry.stat()
         left = self.most_bytes - wanted - sum(status.st_size for status in found.values())
         sidecars = {
             shards.offsets_path(name.removesuffix(_PART)): name

@@ -3,7 +3,9 @@
 It needs nothing that only a build needs, so that hosts which train read with the base install.
 """
 
-from collections.abc import Sequence
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -142,9 +144,48 @@ def open_build(directory: str) -> Build:
     Raises:
       UsageError: there is none, or it is damaged or of a newer schema.
     """
-    return Build(directory, read_manifest(directory), _read_shards(directory))
+    manifest = read_manifest(directory)
+    shards = _read_shards(directory)
+    for fault in _disagreements(manifest, shards):
+        raise UsageError(
+            f"{files.join(directory, SHARDS_FILE)}: {fault}. It was damaged or changed: copy the "
+            "directory again, or delete manifest.json there and run the same `gato-data build`."
+        )
+    return Build(directory, manifest, shards)
 
 
+def _disagreements(manifest: dict[str, Any], shards: Sequence[ShardEntry]) -> Iterator[str]:
+    """Where the list of shards is not what the manifest, which is sealed, says of it."""
+    stated = {
+        (name, split): (found["shards"], found["sequences"])
+        for name, dataset in manifest["datasets"].items()
+        for split, found in dataset["splits"].items()
+    }
+    held: dict[tuple[str, str], list[ShardEntry]] = defaultdict(list)
+    for number, shard in enumerate(shards):
+        held[shard.dataset, shard.split].append(shard)
+        folder = manifest["datasets"].get(shard.dataset, {}).get("folder")
+        # A path that leads elsewhere would have another file read.
+        if folder is None or _NAME.fullmatch(shard.file.removeprefix(f"{folder}/")) is None:
+            yield f"row {number}: {shard.file!r} is no shard of the data set {shard.dataset!r}"
+        for values in (shard.image_tokens, shard.sequence_tasks):
+            if values is not None and len(values) != shard.sequences:
+                yield f"row {number}: {len(values)} values for {shard.sequences} sequences"
+        if shard.sequences < 0 or shard.size < 0:
+            yield f"row {number}: negative numbers"
+    if len({shard.file for shard in shards}) < len(shards):
+        yield "a file is in it twice"
+    for key in sorted({*stated, *held}):
+        found = len(held[key]), sum(shard.sequences for shard in held[key])
+        if found != stated.get(key, (0, 0)):
+            yield (
+                f"{found[0]} shards with {found[1]} sequences of {key[0]!r} ({key[1]}), the "
+                f"manifest says {stated.get(key, (0, 0))}"
+            )
+
+
+# A file name without a folder, as builds write them.
+_NAME = re.compile(r"[^/\\\x00]+\.(arrow|tfrecord-\d+-of-\d+)")
 _PER_SEQUENCE = ("image_tokens", "sequence_tasks")
 
 

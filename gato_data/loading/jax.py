@@ -45,7 +45,7 @@ class GlobalBatches(Iterator[Arrays]):
         self._at = loader.position
         self._running = loader.run()
         self._ahead: tuple[Arrays, Position] | None = None
-        self._failed: Exception | None = None
+        self._failed: BaseException | None = None
         self._started = False
 
     def __next__(self) -> Arrays:
@@ -89,6 +89,10 @@ class GlobalBatches(Iterator[Arrays]):
             self._running.close()
         except Exception as error:
             self._failed = error
+        except BaseException as error:
+            # Such as Ctrl-C, which is told at once; nothing comes after it by itself.
+            self._failed = error
+            raise
 
     def _send(self, batch: Batch) -> Arrays:
         # On a CPU an array may share its memory with the batch, which is not written again.

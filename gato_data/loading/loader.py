@@ -55,8 +55,11 @@ class Loader(Iterator[Batch]):
             self._running = self.run()
         try:
             batch, self.position = next(self._running)
-        except (GatoDataError, OSError):
-            # What runs has passed the batch: who goes on begins with it again.
+        except StopIteration:
+            raise
+        except BaseException:
+            # What runs has passed the batch, as also when Ctrl-C stops it: who goes on begins with
+            # it again.
             self.close()
             raise
         return batch
@@ -304,6 +307,9 @@ def load(
         written; a weight is no positive number; or the numbers make no batch.
       GatoDataError, OSError: when a batch is made, a shard cannot be read.
     """
+    for name, given in (("seed", seed), ("batch_size", batch_size), ("epochs", epochs)):
+        if given is not None and (isinstance(given, bool) or not isinstance(given, int)):
+            raise UsageError(f"{name} is {given!r}, but must be an integer.")
     if epochs is not None and epochs < 1:
         raise UsageError(f"epochs is {epochs}: give at least 1, or None to go on without end.")
     if epochs is not None and weights is not None:

@@ -9,10 +9,10 @@ record lies, and its checksum is compared whenever it is read.
 import struct
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import google_crc32c
 import numpy as np
@@ -37,6 +37,7 @@ from gato_data.sequencing.sequences import (
 from gato_data.storage import files
 
 Views = dict[str, npt.NDArray[Any]]
+T = TypeVar("T")
 
 # Of one token in a record at most: its fields, its patch, and the interval ends of that.
 _TOKEN_BYTES = sum(dtype.itemsize for dtype in TOKEN_FIELDS.values()) + PATCH_BYTES + 8
@@ -337,27 +338,45 @@ class Shards:
 
     def views(self, number: int, names: Iterable[str]) -> Views:
         """Some fields of a sequence, read-only: [L], of patches [n, width], of scalars [1]."""
-        shard = bisect_right(self._starts, number) - 1
-        try:
-            return self._shard(shard).views(number - self._starts[shard], names)
-        except FileNotFoundError:
-            if self.copies is None:
-                raise
-            # Somebody removed the copy: it is fetched again.
-            self.copies.release(shard)
-            return self._shard(shard).views(number - self._starts[shard], names)
+        return self._read(number, lambda shard, row: shard.views(row, names))
 
     def sequence(self, number: int) -> TokenSequences:
         """All of a sequence, as a batch of one."""
-        shard = bisect_right(self._starts, number) - 1
+        return self._read(number, lambda shard, row: shard.sequence(row))
+
+    def _read(self, number: int, read: Callable[[Shard, int], T]) -> T:
+        """What is read of a sequence; damage is named."""
+        shard = self.shard_of(number)
+        row = number - self._starts[shard]
         try:
-            return self._shard(shard).sequence(number - self._starts[shard])
-        except FileNotFoundError:
-            if self.copies is None:
+            try:
+                return read(self._shard(shard), row)
+            except FileNotFoundError:
+                if self.copies is None:
+                    raise
+                # Somebody removed the copy: it is fetched again.
+                self.copies.release(shard)
+                return read(self._shard(shard), row)
+        except UsageError:
+            raise
+        except GatoDataError as error:
+            if self._located[shard].path in str(error):
                 raise
-            # Somebody removed the copy: it is fetched again.
-            self.copies.release(shard)
-            return self._shard(shard).sequence(number - self._starts[shard])
+            raise self._damaged(shard, row, error) from None
+        except (pa.ArrowException, ValueError, TypeError, struct.error) as error:
+            raise self._damaged(shard, row, error) from None
+        except OSError as error:
+            # Those of a file system have a number; pyarrow's, of bytes that do not unpack, none.
+            if error.errno is not None:
+                raise
+            raise self._damaged(shard, row, error) from None
+
+    def _damaged(self, shard: int, row: int, error: Exception) -> GatoDataError:
+        return GatoDataError(
+            f"{self._located[shard].path}: record {row} is damaged ({error}). `gato-data verify` "
+            "says more; delete the shard and run the same `gato-data build` again, which makes it "
+            "anew."
+        )
 
     def _shard(self, number: int) -> Shard:
         found = self._opened.get(number)

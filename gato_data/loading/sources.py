@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from numbers import Real
 from typing import Any
 
 from gato_data.config_reading import DocumentError, read_document
@@ -70,7 +71,12 @@ def read_sources(
             raise UsageError(f"{option} names no data set: leave it out for all of them.")
     if datasets is not None and weights is not None and not set(datasets) & set(weights):
         raise UsageError(f"weights has none for any of {', '.join(datasets)}: only they are read.")
+    for option, value, kind in (("datasets", datasets, Sequence), ("weights", weights, Mapping)):
+        if value is not None and (isinstance(value, str) or not isinstance(value, kind)):
+            what = "a list of names" if kind is Sequence else "a mapping of names to numbers"
+            raise UsageError(f"{option} is {value!r}, but must be {what}.")
     shares = _shares(wanted)
+    _check_once(list(shares))
     # A file:// address is read where it lies.
     builds = {name: open_build(files.local_path(name) or name) for name in shares}
     _check_alike(list(builds.values()))
@@ -89,9 +95,25 @@ def read_sources(
             for name, weight in given.items()
             if entries[name]
         ]
+    if not math.isfinite(sum(source.weight for source in found)):
+        raise UsageError("The weights add up to more than a number holds: make them smaller.")
+    found = [source for source in found if source.sequences]
     if not found:
         raise UsageError(_nothing_there(list(builds.values()), split, datasets))
     return tuple(found)
+
+
+def _check_once(directories: Sequence[str]) -> None:
+    """Refuses a directory that is given in two spellings: its sequences would come twice."""
+    known: dict[str, str] = {}
+    for directory in directories:
+        local = files.local_path(directory)
+        place = directory.rstrip("/") if local is None else os.path.realpath(local)
+        if place in known:
+            raise UsageError(
+                f"{known[place]} and {directory} are one directory: give each of them once."
+            )
+        known[place] = directory
 
 
 def _weights(
@@ -174,7 +196,7 @@ def _mapped(given: Any, where: str) -> dict[str, _Share]:
 
 
 def _positive(value: Any, where: str) -> float:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
     if not is_number or not math.isfinite(value) or value <= 0:
         raise UsageError(
             f"{where}: the weight is {value!r}, but must be a positive number. To leave a data set "

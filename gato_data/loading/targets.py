@@ -34,6 +34,8 @@ class Roles:
           UsageError: there is no such role, or its value is neither 0 nor 1.
         """
         names = [field.name for field in fields(cls)]
+        if given is not None and not isinstance(given, Mapping):
+            raise UsageError(f"loss is {given!r}, but must be a mapping such as {{'text': 0}}.")
         for name, value in (given or {}).items():
             if name not in names or value not in (0, 1):
                 raise UsageError(
@@ -52,8 +54,9 @@ class Roles:
         if self == Roles():
             return stored
         found = stored.copy()
-        is_text = record["modality"] == Modality.TEXT
         is_action = record["local_position"] == ACTION_POSITION
+        # An action that is text is a logged action first.
+        is_text = (record["modality"] == Modality.TEXT) & ~is_action
         prompt = slice(0, int(record["prompt_length"][0]))
         if self.prompt is not None:
             # Episodes lend prompts, and of them all text and all actions are targets.

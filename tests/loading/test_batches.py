@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
+import gato_data
 from gato_data.errors import UsageError
 from gato_data.loading.batches import Batch
 from tests.loading.streams import assert_equal, batches, ids, records, rows, together
@@ -225,3 +227,23 @@ def test_a_loss_changes_no_shard_and_no_other_field(tiny_build_arrow: Path) -> N
 def test_what_is_no_role(tiny_build_arrow: Path, loss: dict[Any, Any]) -> None:
     with pytest.raises(UsageError, match=r"The roles are text, action, prompt, such as"):
         batches(tiny_build_arrow, loss=loss)
+
+
+def test_the_room_that_is_taken_by_itself(tiny_build_arrow: Path) -> None:
+    """The mean and four standard deviations of the mixture, by hand from the list of shards."""
+    rows = pq.read_table(tiny_build_arrow / "shards.parquet").to_pylist()
+    images: dict[str, list[int]] = {"toy": [], "plain": []}
+    for row in rows:
+        if row["split"] == "train":
+            images[row["dataset"]] += row["image_tokens"] or [0] * row["sequences"]
+    mean, square = (
+        sum(0.5 * sum(x**power for x in found) / len(found) for found in images.values())
+        for power in (1, 2)
+    )
+    wanted = 40 * mean + 4 * ((square - mean**2) * 40) ** 0.5
+    loader = gato_data.load(str(tiny_build_arrow), batch_size=40, images="packed")
+    assert loader.element_spec["patches"][0] == (1, -(-int(np.ceil(wanted)) // 128) * 128, 768)
+    everything = [x for found in images.values() for x in found]
+    wanted = 40 * np.mean(everything) + 4 * np.std(everything) * 40**0.5
+    loader = gato_data.load(str(tiny_build_arrow), batch_size=40, images="packed", epochs=1)
+    assert loader.element_spec["patches"][0] == (1, -(-int(np.ceil(wanted)) // 128) * 128, 768)

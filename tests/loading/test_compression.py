@@ -1,5 +1,7 @@
 """Compressed Arrow shards hold the same sequences, and are read at random too."""
 
+import contextlib
+import re
 import struct
 from pathlib import Path
 from typing import Any
@@ -80,6 +82,28 @@ def test_a_batch_that_unpacks_into_a_flood_is_refused(compressed: Path, tmp_path
             batches(compressed)
     finally:
         shard.write_bytes(before)
+
+
+def test_damage_is_named(compressed: Path) -> None:
+    opened = open_build(str(compressed))
+    shard = Path(opened.path(opened.select("train")[0]))
+    before = shard.read_bytes()
+    chance = np.random.default_rng(0)
+    named = 0
+    try:
+        for place in chance.integers(2000, len(before), 60).tolist():
+            data = bytearray(before)
+            data[place] ^= 1 << int(chance.integers(8))
+            shard.write_bytes(data)
+            with contextlib.suppress(GatoDataError):
+                batches(compressed, workers=0)
+                continue
+            with pytest.raises(GatoDataError, match=re.escape(str(shard))):
+                batches(compressed, workers=0)
+            named += 1
+    finally:
+        shard.write_bytes(before)
+    assert named > 5
 
 
 def test_the_config_takes_it(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """A run that stops anywhere and goes on, on as many hosts as there are: as if it had not."""
 
 import json
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import gato_data
 from gato_data.errors import UsageError
+from gato_data.loading import stream
 from gato_data.loading.batches import Batch
 from gato_data.loading.loader import Loader
 from gato_data.loading.planning import MOST_WAITING, Position
@@ -159,7 +160,7 @@ def test_the_largest_state_is_less_than_a_kilobyte(tiny_build_arrow: Path) -> No
     )
     next(loader)
     assert len(loader.get_state()["waiting"]) == MOST_WAITING
-    place, batch = 10**12, 1 << 16
+    place, batch = 6 * 10**10, 1 << 16
     waiting = tuple(place - batch * number for number in range(MOST_WAITING, 0, -1))
     state = loader.stream.to_state(Position(place, waiting, 10**10))
     assert 400 < len(json.dumps(state)) < 1000
@@ -205,7 +206,51 @@ def test_what_changes_no_order_changes_no_state(tiny_build_arrow: Path) -> None:
     options = {"loss": {"text": 0}, "training": False, "images": "packed", "provenance": True}
     loader = gato_data.load(str(tiny_build_arrow), batch_size=4, **options)
     loader.set_state(state)
-    assert loader.get_state() == state
+    found = loader.get_state()
+    assert found.pop("room") == [1, 128]
+    assert found == state
+
+
+def test_a_state_of_another_room_says_which(tiny_build_arrow: Path) -> None:
+    """Other sequences would wait."""
+    options: dict[str, Any] = {"batch_size": 4, "images": "packed", "workers": 0}
+    loader = gato_data.load(str(tiny_build_arrow), patch_budget=96, data_shards=2, **options)
+    next(loader)
+    other = gato_data.load(str(tiny_build_arrow), **options)
+    with pytest.raises(UsageError, match="data_shards=2 and patch_budget=96, as when"):
+        other.set_state(loader.get_state())
+
+
+@pytest.mark.parametrize(
+    ("error", "workers"),
+    [(KeyboardInterrupt, 0), (MemoryError, 0), (MemoryError, 1), (ValueError, 2)],
+)
+def test_no_batch_is_lost_to_an_error(
+    error: type[BaseException],
+    workers: int,
+    tiny_build_arrow: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = batches(tiny_build_arrow, batch_size=4, epochs=1)
+    assemble, calls = stream.assemble, count()
+
+    def failing(*arguments: Any) -> Batch:
+        if next(calls) == 2:
+            raise error
+        return assemble(*arguments)
+
+    monkeypatch.setattr(stream, "assemble", failing)
+    loader = gato_data.load(str(tiny_build_arrow), batch_size=4, epochs=1, workers=workers)
+    found: list[Batch] = []
+    failures = 0
+    while len(found) < len(whole):
+        try:
+            found.append(next(loader))
+        except error:
+            failures += 1
+            assert loader.get_state()["batches"] == len(found)
+    assert failures == 1
+    assert_equal(found, whole)
 
 
 @pytest.mark.parametrize(
@@ -279,7 +324,9 @@ def test_golden_order_and_state(tiny_build_arrow: Path, unbroken: dict[str, list
         loader = loader_of(tiny_build_arrow, name)
         list(islice(loader, 3))
         assert {key: loader.get_state()[key] for key in state} == state
-        assert loader.get_state().keys() == {"version", "stream", "place", "waiting", "batches"}
+        keys = {"version", "stream", "place", "waiting", "batches"}
+        packed = {"room"} if "packed" in name else set()
+        assert loader.get_state().keys() == keys | packed
 
 
 GOLDEN: dict[str, tuple[list[str], dict[str, Any]]] = {

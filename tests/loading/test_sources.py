@@ -256,3 +256,35 @@ def test_sources_are_what_yaml_says_as_read_by_others(builds: Path) -> None:
     path.write_text("# robots\na: 85.3\n'c':\n  weight: 14.7\n  datasets:\n    plain: 2\n")
     document = yaml.safe_load(path.read_text())
     assert weights_of(path) == weights_of({str(builds / k): v for k, v in document.items()})
+
+
+def test_a_directory_in_two_spellings_is_refused(builds: Path) -> None:
+    first = str(builds / "a")
+    for given in ([first, f"{builds}/./a"], {first: 1, f"{first}/": 1}, [first, f"file://{first}"]):
+        with pytest.raises(UsageError, match="are one directory: give each of them once"):
+            read_sources(given, "train")
+
+
+def test_weights_that_no_number_can_add_up(builds: Path) -> None:
+    with pytest.raises(UsageError, match="add up to more than a number holds"):
+        read_sources(builds / "a", "train", weights={"toy": 1e308, "plain": 1e308})
+
+
+def test_numbers_of_numpy_are_weights(builds: Path) -> None:
+    given = {"toy": np.int64(3), "plain": np.float32(1)}
+    assert weights_of(builds / "a", weights=given) == {("a", "toy"): 0.75, ("a", "plain"): 0.25}
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"datasets": "toy"}, "datasets is 'toy', but must be a list of names"),
+        ({"weights": ["toy"]}, "must be a mapping of names to numbers"),
+        ({"seed": 1.5}, "seed is 1.5, but must be an integer"),
+        ({"epochs": 1.5}, "epochs is 1.5, but must be an integer"),
+        ({"batch_size": 4.0}, "batch_size is 4.0, but must be an integer"),
+    ],
+)
+def test_options_of_another_type(builds: Path, option: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        gato_data.load(builds / "a", **{"batch_size": 4} | option)

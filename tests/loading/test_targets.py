@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from gato_data.errors import UsageError
 from gato_data.loading.targets import Roles, write_targets
 
 TOKENS = [5, 6, 2, 7, 8, 2, 33_025]
@@ -33,3 +34,23 @@ def test_roles_as_they_are_given() -> None:
     assert Roles.of(None) == Roles.of({}) == Roles(text=True, action=True, prompt=None)
     assert Roles.of({"text": 0, "prompt": 1}) == Roles(text=False, action=True, prompt=True)
     assert Roles.of({"action": False, "prompt": 0.0}) == Roles(True, False, False)
+
+
+@pytest.mark.parametrize(
+    ("loss", "counting"),
+    [({"text": 0}, [0, 1, 1, 0]), ({"action": 0}, [1, 0, 0, 0]), ({}, [1, 1, 1, 0])],
+)
+def test_an_action_that_is_text_is_an_action(loss: dict[str, int], counting: list[int]) -> None:
+    """An observed text, an action that is text, one that is discrete, and a separator."""
+    record = {
+        "loss_mask": np.array([1, 1, 1, 0], np.uint8),
+        "modality": np.array([1, 1, 3, 5], np.uint8),
+        "local_position": np.array([0, 512, 512, -1], np.int16),
+        "prompt_length": np.array([0], np.int32),
+    }
+    assert Roles.of(loss).mask(record).tolist() == counting
+
+
+def test_roles_that_are_no_mapping() -> None:
+    with pytest.raises(UsageError, match="loss is 'text', but must be a mapping"):
+        Roles.of("text")  # type: ignore[arg-type]
