@@ -106,6 +106,8 @@ def assemble(
             continue
         record = shards.views(row, names)
         records.append(record)
+        if shape.images != "none":
+            _check_patches(shards, row, record)
         batch["tokens"][place] = record["tokens"]
         mask = roles.mask(record)
         write_targets(record, mask, batch["targets"][place], batch["loss_mask"][place])
@@ -119,6 +121,24 @@ def assemble(
     if shape.images != "none":
         _write_patches(batch, shape, np.asarray(rows), np.asarray(epochs), records, positions)
     return batch
+
+
+def _check_patches(shards: Shards, row: int, record: Views) -> None:
+    """Holds that a record has a patch for each image token, as many as the batch was planned with.
+
+    Raises:
+      GatoDataError: it has not; names it.
+    """
+    tokens = np.count_nonzero(record["modality"] == Modality.IMAGE)
+    entry, place = shards.place(row)
+    stated = 0 if entry.image_tokens is None else int(entry.image_tokens[place])
+    found = {tokens, stated, *(len(record[name]) for name in PATCH_FIELDS)}
+    if len(found) > 1:
+        raise shards.damaged(
+            row,
+            f"{tokens} image tokens and {len(record['patches'])} patches, shards.parquet says "
+            f"{stated}",
+        )
 
 
 def _write_patches(

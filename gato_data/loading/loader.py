@@ -2,6 +2,7 @@
 
 import importlib
 import math
+import operator
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -307,9 +308,8 @@ def load(
         written; a weight is no positive number; or the numbers make no batch.
       GatoDataError, OSError: when a batch is made, a shard cannot be read.
     """
-    for name, given in (("seed", seed), ("batch_size", batch_size), ("epochs", epochs)):
-        if given is not None and (isinstance(given, bool) or not isinstance(given, int)):
-            raise UsageError(f"{name} is {given!r}, but must be an integer.")
+    seed, batch_size = _integer("seed", seed), _integer("batch_size", batch_size)
+    epochs = None if epochs is None else _integer("epochs", epochs)
     if epochs is not None and epochs < 1:
         raise UsageError(f"epochs is {epochs}: give at least 1, or None to go on without end.")
     if epochs is not None and weights is not None:
@@ -377,6 +377,14 @@ def load(
         identity=identity_of(sources, seed, split, within, epochs is not None, blocks),
     )
     return Loader(stream, workers, prefetch)
+
+
+def _integer(name: str, given: Any) -> int:
+    """Also of numpy's integers, which the names of draws are not made of."""
+    try:
+        return operator.index(given)
+    except TypeError:
+        raise UsageError(f"{name} is {given!r}, but must be an integer.") from None
 
 
 def _image_moments(sources: Sequence[Source], by_size: bool) -> tuple[float, float]:

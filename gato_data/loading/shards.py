@@ -362,18 +362,21 @@ class Shards:
         except GatoDataError as error:
             if self._located[shard].path in str(error):
                 raise
-            raise self._damaged(shard, row, error) from None
+            raise self.damaged(number, error) from None
         except (pa.ArrowException, ValueError, TypeError, struct.error) as error:
-            raise self._damaged(shard, row, error) from None
+            raise self.damaged(number, error) from None
         except OSError as error:
             # Those of a file system have a number; pyarrow's, of bytes that do not unpack, none.
             if error.errno is not None:
                 raise
-            raise self._damaged(shard, row, error) from None
+            raise self.damaged(number, error) from None
 
-    def _damaged(self, shard: int, row: int, error: Exception) -> GatoDataError:
+    def damaged(self, number: int, reason: object) -> GatoDataError:
+        """The error that names a sequence which is not as it was written."""
+        shard = self.shard_of(number)
+        path, row = self._located[shard].path, number - self._starts[shard]
         return GatoDataError(
-            f"{self._located[shard].path}: record {row} is damaged ({error}). `gato-data verify` "
+            f"{path}: record {row} is damaged ({reason}). `gato-data verify` "
             "says more; delete the shard and run the same `gato-data build` again, which makes it "
             "anew."
         )

@@ -40,10 +40,6 @@ class Source:
     entries: tuple[ShardEntry, ...]
 
     @property
-    def name(self) -> str:
-        return f"{self.build.directory}: data set '{self.dataset}'"
-
-    @property
     def sequences(self) -> int:
         return sum(entry.sequences for entry in self.entries)
 

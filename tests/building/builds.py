@@ -8,6 +8,9 @@ from typing import Any
 import yaml
 
 from gato_data.building.context import Job
+from gato_data.building.index import index_file
+from gato_data.building.steps import complete, open_datasets, open_planned, plan
+from gato_data.building.unit import build_unit
 from gato_data.config import load_config
 from gato_data.records import digest
 from gato_data.records.shards import read_shard
@@ -31,6 +34,21 @@ def build(path: Path, output: Path, *beam: str, workers: int | None = 1) -> dict
     from pipelines.build_sequences import build as run
 
     return run(job_of(path, output), beam, workers)
+
+
+def build_here(path: Path, output: Path) -> Path:
+    """The same in this process by the plain functions, without Beam and what it needs."""
+    job = job_of(path, output)
+    contexts = open_datasets(job)
+    indexed = {
+        name: [index_file(context, file) for file in context.source.files]
+        for name, context in contexts.items()
+    }
+    planned = plan(job, contexts, indexed)
+    for unit in range(planned.units):
+        build_unit(open_planned(job), job, planned.fingerprint, unit)
+    complete(job, contexts, indexed, planned)
+    return output
 
 
 def shard_paths(output: Path) -> list[Path]:

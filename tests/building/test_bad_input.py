@@ -10,8 +10,6 @@ import pytest
 from pipelines.cli import main
 from tests.building.bad_inputs import (
     Edit,
-    config_of,
-    copy_input,
     run,
     set_dataset,
     set_section,
@@ -19,17 +17,6 @@ from tests.building.bad_inputs import (
 )
 from tests.building.builds import write_config
 from tests.oracle import rlds_fixtures
-
-
-@pytest.fixture
-def config(mixed: Path, text_model: Path) -> dict[str, Any]:
-    return config_of(mixed, text_model)
-
-
-@pytest.fixture
-def copied(tmp_path: Path, mixed: Path, config: dict[str, Any]) -> Path:
-    """The input of the config, which may be changed."""
-    return copy_input(mixed, tmp_path / "input", config)
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,6 @@ from pipelines.cli import main
 from tests.building.bad_inputs import (
     broken_image,
     column,
-    config_of,
-    copy_input,
     edit_records,
     nan,
     replace,
@@ -24,17 +22,6 @@ from tests.building.bad_inputs import (
 )
 from tests.building.builds import quarantine, records, write_config
 from tests.oracle import rlds_fixtures
-
-
-@pytest.fixture
-def config(mixed: Path, text_model: Path) -> dict[str, Any]:
-    return config_of(mixed, text_model)
-
-
-@pytest.fixture
-def copied(tmp_path: Path, mixed: Path, config: dict[str, Any]) -> Path:
-    """The input of the config, which may be changed."""
-    return copy_input(mixed, tmp_path / "input", config)
 
 
 def _too_large(record: bytes) -> bytes:

@@ -12,9 +12,7 @@ from pipelines.cli import main
 from tests.building.builds import write_config
 from tests.building.filter_builds import (
     PUSH,
-    RETURNS,
     kept_numbers,
-    learning_episodes,
     plan_rule,
     planned_numbers,
     rule_numbers,
@@ -22,21 +20,9 @@ from tests.building.filter_builds import (
     section_of,
     task_of,
     tasks_of,
-    write_episodes,
 )
 
 Capture = pytest.CaptureFixture[str]
-
-
-@pytest.fixture(scope="module")
-def learning(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_episodes(tmp_path_factory.mktemp("learning"), learning_episodes(RETURNS))
-
-
-@pytest.fixture(scope="module")
-def unrewarded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    episodes = learning_episodes(RETURNS)
-    return write_episodes(tmp_path_factory.mktemp("none"), episodes, without=["reward"])
 
 
 def test_relative_to_random(tmp_path: Path, learning: Path, capsys: Capture) -> None:

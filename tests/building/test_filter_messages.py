@@ -22,17 +22,6 @@ from tests.building.filter_builds import (
 Capture = pytest.CaptureFixture[str]
 
 
-@pytest.fixture(scope="module")
-def learning(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_episodes(tmp_path_factory.mktemp("learning"), learning_episodes(RETURNS))
-
-
-@pytest.fixture(scope="module")
-def unrewarded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    episodes = learning_episodes(RETURNS)
-    return write_episodes(tmp_path_factory.mktemp("none"), episodes, without=["reward"])
-
-
 def test_the_literal_rule_on_negative_returns_recommends_the_other(
     tmp_path: Path, capsys: Capture
 ) -> None:

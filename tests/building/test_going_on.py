@@ -13,8 +13,6 @@ import pytest
 from tests.building.bad_inputs import (
     Edit,
     broken_image,
-    config_of,
-    copy_input,
     edit_records,
     nan,
     run,
@@ -23,17 +21,6 @@ from tests.building.bad_inputs import (
 )
 from tests.building.builds import quarantine, records, write_config
 from tests.building.killing import build_command
-
-
-@pytest.fixture
-def config(mixed: Path, text_model: Path) -> dict[str, Any]:
-    return config_of(mixed, text_model)
-
-
-@pytest.fixture
-def copied(tmp_path: Path, mixed: Path, config: dict[str, Any]) -> Path:
-    """The input of the config, which may be changed."""
-    return copy_input(mixed, tmp_path / "input", config)
 
 
 def test_output_directory_of_another_config(

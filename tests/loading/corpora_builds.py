@@ -7,14 +7,13 @@ that one alone is installed.
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
-from gato_data.building.index import index_file
-from gato_data.building.steps import complete, open_datasets, open_planned, plan
-from gato_data.building.unit import build_unit
-from tests.building.builds import job_of, write_config
+from tests.building.builds import build_here, write_config
 from tests.oracle.rlds_fixtures import WORDS, train_text_model
 
 LENGTH = 48
@@ -45,20 +44,21 @@ def build_corpora(folder: Path) -> Path:
             {"name": "books", "kind": "text", "path": "books.jsonl"},
         ],
     }
-    job = job_of(write_config(folder, config), folder / "out")
-    contexts = open_datasets(job)
-    indexed = {
-        name: [index_file(context, file) for file in context.source.files]
-        for name, context in contexts.items()
-    }
-    planned = plan(job, contexts, indexed)
-    for unit in range(planned.units):
-        build_unit(open_planned(job), job, planned.fingerprint, unit)
-    complete(job, contexts, indexed, planned)
-    return folder / "out"
+    return build_here(write_config(folder, config), folder / "out")
 
 
-def example(heading: str) -> str:
+def run_example(
+    heading: str, build: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, Any]:
+    """Runs the program under a heading of the page on frameworks; returns its names."""
+    (folder / "out").symlink_to(build)
+    monkeypatch.chdir(folder)
+    ran: dict[str, Any] = {}
+    exec(_example(heading), ran)
+    return ran
+
+
+def _example(heading: str) -> str:
     """The program under a heading of the page on frameworks; it reads the build `out`."""
     page = (Path(__file__).parents[2] / "docs/frameworks.md").read_text()
     section = page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]

@@ -5,10 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gato_data.building.index import index_file
-from gato_data.building.steps import complete, open_datasets, open_planned, plan
-from gato_data.building.unit import build_unit
-from tests.building.builds import job_of, write_config
+from tests.building.builds import build_here, write_config
 from tests.oracle.rlds_fixtures import WORDS, train_text_model
 
 LENGTH = 32
@@ -39,14 +36,5 @@ def build_texts(folder: Path, output_format: str) -> Path:
             {"name": "notes", "kind": "text", "path": "notes/*.jsonl"},
         ],
     }
-    job = job_of(write_config(folder, config, f"{output_format}.yaml"), folder / output_format)
-    contexts = open_datasets(job)
-    indexed = {
-        name: [index_file(context, file) for file in context.source.files]
-        for name, context in contexts.items()
-    }
-    planned = plan(job, contexts, indexed)
-    for unit in range(planned.units):
-        build_unit(open_planned(job), job, planned.fingerprint, unit)
-    complete(job, contexts, indexed, planned)
-    return folder / output_format
+    path = write_config(folder, config, f"{output_format}.yaml")
+    return build_here(path, folder / output_format)

@@ -15,7 +15,7 @@ import pytest
 
 import gato_data
 from gato_data.errors import GatoDataError, UsageError
-from tests.loading.corpora_builds import example
+from tests.loading.corpora_builds import run_example
 
 jax = pytest.importorskip("jax", reason="JAX is an extra")
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding  # noqa: E402
@@ -213,10 +213,7 @@ def test_without_jax_the_message_says_how_to_get_it(
 def test_the_example_of_the_page_runs(
     corpora_build: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "out").symlink_to(corpora_build)
-    monkeypatch.chdir(tmp_path)
-    ran: dict[str, Any] = {}
-    exec(example("JAX"), ran)
+    ran = run_example("JAX", corpora_build, tmp_path, monkeypatch)
     assert ran["saved"]["batches"] == 10
     batch, embedded = ran["batch"], np.asarray(ran["embedded"])
     assert embedded.shape == (8, 48, 4)

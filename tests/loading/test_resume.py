@@ -211,6 +211,18 @@ def test_what_changes_no_order_changes_no_state(tiny_build_arrow: Path) -> None:
     assert found == state
 
 
+def test_a_state_of_other_content_is_refused(tiny_build_arrow: Path, silent_prompts: Path) -> None:
+    """The same episodes in the same shards, of which other tokens count."""
+    one, other = (
+        gato_data.load(str(build), batch_size=2) for build in (tiny_build_arrow, silent_prompts)
+    )
+    assert [len(x.entries) for x in one.stream.sources] == [
+        len(x.entries) for x in other.stream.sources
+    ]
+    with pytest.raises(UsageError, match="another stream"):
+        other.set_state(one.get_state())
+
+
 def test_a_state_of_another_room_says_which(tiny_build_arrow: Path) -> None:
     """Other sequences would wait."""
     options: dict[str, Any] = {"batch_size": 4, "images": "packed", "workers": 0}

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import gato_data
-from gato_data.errors import UsageError
+from gato_data.errors import GatoDataError, UsageError
 
 Rows = list[dict[str, Any]]
 
@@ -54,6 +54,22 @@ def test_a_list_that_was_changed_is_refused(
     with pytest.raises(UsageError, match=rf"shards\.parquet: .*({reason})") as caught:
         gato_data.load(str(build), batch_size=1)
     assert "copy the directory again" in str(caught.value)
+
+
+def test_a_record_with_other_patches_than_the_list_says(
+    tiny_build_arrow: Path, tmp_path: Path
+) -> None:
+    """The batch was planned with another number."""
+
+    def one_more(rows: Rows) -> Rows:
+        first = next(row for row in rows if row["image_tokens"])
+        first["image_tokens"][0] += 1
+        return rows
+
+    build = changed(tiny_build_arrow, tmp_path, one_more)
+    for images in ("packed", "dense"):
+        with pytest.raises(GatoDataError, match=r"record 0 is damaged \(\d+ image tokens and"):
+            list(gato_data.load(str(build), batch_size=4, epochs=1, images=images, workers=0))
 
 
 def test_the_list_as_it_is(tiny_build_tfrecord: Path, tmp_path: Path) -> None:

@@ -275,6 +275,14 @@ def test_numbers_of_numpy_are_weights(builds: Path) -> None:
     assert weights_of(builds / "a", weights=given) == {("a", "toy"): 0.75, ("a", "plain"): 0.25}
 
 
+def test_a_seed_of_numpy_is_the_same_seed(builds: Path) -> None:
+    first, other = (
+        next(gato_data.load(builds / "a", batch_size=np.int64(4), seed=seed, workers=0))
+        for seed in (3, np.int64(3))
+    )
+    np.testing.assert_array_equal(first["tokens"], other["tokens"])
+
+
 @pytest.mark.parametrize(
     ("option", "message"),
     [

@@ -15,7 +15,7 @@ import pytest
 
 import gato_data
 from gato_data.errors import GatoDataError, UsageError
-from tests.loading.corpora_builds import example
+from tests.loading.corpora_builds import run_example
 
 tf = pytest.importorskip("tensorflow", reason="TensorFlow is an extra")
 
@@ -220,9 +220,6 @@ def test_without_tensorflow_the_message_says_how_to_get_it(
 def test_the_example_of_the_page_runs(
     corpora_build: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "out").symlink_to(corpora_build)
-    monkeypatch.chdir(tmp_path)
-    ran: dict[str, Any] = {}
-    exec(example("TensorFlow"), ran)
+    ran = run_example("TensorFlow", corpora_build, tmp_path, monkeypatch)
     assert json.loads(ran["saved"])["batches"] == 10
     assert ran["model"].optimizer.iterations.numpy() == 15

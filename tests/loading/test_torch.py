@@ -13,7 +13,7 @@ import pytest
 
 import gato_data
 from gato_data.errors import GatoDataError, UsageError
-from tests.loading.corpora_builds import example
+from tests.loading.corpora_builds import run_example
 
 torch = pytest.importorskip("torch", reason="PyTorch is an extra")
 from torch.utils.data import DataLoader, IterableDataset  # noqa: E402
@@ -231,10 +231,7 @@ def test_without_pytorch_the_message_says_how_to_get_it(
 def test_the_example_of_the_page_runs(
     corpora_build: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "out").symlink_to(corpora_build)
-    monkeypatch.chdir(tmp_path)
-    ran: dict[str, Any] = {}
-    exec(example("PyTorch"), ran)
+    ran = run_example("PyTorch", corpora_build, tmp_path, monkeypatch)
     assert ran["embedded"].shape == (8, 48, 8)
     assert ran["loader"].state_after(20)["batches"] == 20
     expected = list(islice(gato_data.load(str(corpora_build), batch_size=8), 20))
