@@ -206,10 +206,13 @@ def test_a_mixture_fetches_each_shard_once_an_epoch_of_its_data_set(
         name: sum(x.sequences for x in open_build(str(arrow)).of(name, "train")) for name in SHARDS
     }
     before = server.fetched()
-    # 3 of 4 are books: as many batches as take 90 of each 100 sequences of them.
-    count = int(0.9 * sequences["books"] / 3)
+    # 3 of 4 are books: as many batches as take half of them, so that what is fetched ahead is not
+    # yet of the next epoch, in which a shard may rightly be fetched again.
+    count = int(0.5 * sequences["books"] / 3)
     found = batches(remote, count, provenance=True, cache=tmp_path / "cache", cache_bytes=3 * BLOCK)
-    assert {name.split("/")[0] for name in ids(found)} == {"books", "notes"}
+    given = Counter(name.split("/")[0] for name in ids(found))
+    assert 0.3 < given["books"] / sequences["books"] < 0.6
+    assert 0.3 < given["notes"] / sequences["notes"] < 0.64
     found_counts = fetched(server, before)
     assert set(found_counts) <= shards_of(arrow)
     assert set(found_counts.values()) == {1}
