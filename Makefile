@@ -17,7 +17,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 		{ echo "$(PYTHON) cannot make virtual environments. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 	@echo "Installing into $(VENV), which takes some minutes the first time."
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[build,dev,envs,load]' --constraint constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[build,dev,envs,train]' --constraint constraints.txt
 	@touch $@
 
 demo: $(VENV)/.ready  ## Records experts and scenes, trains a vocabulary, builds sequences, shows them.
