@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 DEMO := demo
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help demo test test-slow test-torch fidelity mutants catalogue lint format bench clean
+.PHONY: help demo test test-slow test-torch tpu-compile fidelity mutants catalogue lint format bench clean
 
 help:  ## Lists the targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' || \
@@ -43,6 +43,17 @@ test-torch:  ## Installs PyTorch in .venv-torch (6 GB), without Beam or TensorFl
 		flask flask-cors hypothesis 'moto[s3]' pillow pytest rlds==0.1.6 s3fs simplejpeg --constraint constraints.txt
 	.venv-torch/bin/python -m pytest -q tests/loading/test_torch.py tests/loading/test_running.py
 
+tpu-compile:  ## Compiles the training steps for TPUs in .venv-tpu (2 GB); takes an hour or more.
+	$(PYTHON) -m venv .venv-tpu
+	.venv-tpu/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[train]' \
+		hypothesis pytest --constraint constraints.txt
+	@if .venv-tpu/bin/python -m pip install --quiet --disable-pip-version-check 'jax[tpu]' --constraint constraints.txt; then \
+		.venv-tpu/bin/python -m benchmarks.tpu_compile --write docs/tpu.md && \
+		.venv-tpu/bin/python -m pytest -q tests/transformer/test_tpu_compile.py; \
+	else \
+		echo "Skipped: libtpu, the compiler for TPUs, cannot be installed here (it is made for Linux on x86-64). pip says why above."; \
+	fi
+
 test-slow: $(VENV)/.ready  ## Runs the proofs that take minutes: memory, the whole companding table.
 	$(BIN)/python -m pytest -q -m slow
 
@@ -71,4 +82,4 @@ bench: $(VENV)/.ready  ## Measures speed; prints rates and ratios of one run.
 	$(BIN)/python -m benchmarks.encodings
 
 clean:  ## Removes the virtual environment and the demo.
-	rm -rf $(VENV) .venv-torch $(DEMO) build *.egg-info
+	rm -rf $(VENV) .venv-torch .venv-tpu $(DEMO) build *.egg-info

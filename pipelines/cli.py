@@ -44,12 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(
             f"gato-data: this verb needs the package {error.name}, which is not installed. "
             "pip install 'gato-data[build]' brings what reads and builds, 'gato-data[envs]' what "
-            "records.",
+            "records, 'gato-data[train]' what trains.",
             file=sys.stderr,
         )
         return WRONG_USAGE
     except KeyboardInterrupt:
-        goes_on = " The same command goes on where this one stopped." * parsed.takes_beam_options
+        goes_on = " The same command goes on where this one stopped." * parsed.goes_on
         print(f"gato-data: interrupted.{goes_on}", file=sys.stderr)
         return FAILED
     except Exception as error:

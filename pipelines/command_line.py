@@ -4,12 +4,14 @@ import argparse
 from typing import Any
 
 import gato_data
+from pipelines import evaluating, training
 
 
 def parser() -> argparse.ArgumentParser:
     """Parses the command line.
 
-    What it gives has, beside the options, the `verb`, whether it `takes_beam_options`, and `debug`.
+    What it gives has, beside the options, the `verb`, whether it `takes_beam_options`, whether the
+    same command `goes_on` where it was interrupted, and `debug`.
     """
     found = argparse.ArgumentParser(
         prog="gato-data",
@@ -142,6 +144,23 @@ def parser() -> argparse.ArgumentParser:
     verb.add_argument("--count", type=_count, default=1, metavar="N", help="sequences (1)")
     verb.add_argument("--seed", type=int, default=0, metavar="S", help="which ones (0)")
     verb.add_argument("--steps", type=_count, default=3, metavar="N", help="timesteps shown (3)")
+
+    verb = _verb(
+        verbs,
+        "train",
+        "trains the reference transformer; goes on where an earlier call stopped",
+        "gato-data train out/demo --preset tiny --steps 2000 --output runs/demo",
+    )
+    training.add_options(verb, _count)
+    verb.set_defaults(goes_on=True)
+
+    verb = _verb(
+        verbs,
+        "evaluate",
+        "rolls a trained model out, and scores it between random actions and the expert",
+        "gato-data evaluate runs/demo babyai/GoToLocal metaworld/reach-v3 --controls",
+    )
+    evaluating.add_options(verb, _count)
     return found
 
 
@@ -160,7 +179,8 @@ def _verb(
         epilog=f"Example: {example}",
     )
     verb.add_argument("--debug", action="store_true", help="shows the traceback of an error")
-    verb.set_defaults(verb=name, takes_beam_options=bool(beam))
+    # What runs on Beam is resumable: it publishes each file whole.
+    verb.set_defaults(verb=name, takes_beam_options=bool(beam), goes_on=bool(beam))
     return verb
 
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from gato_data.errors import UsageError
 from gato_data.wording import counted
+from pipelines.evaluating import evaluate
+from pipelines.training import train
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -312,4 +314,6 @@ VERBS: Mapping[str, Callable[[Arguments], int | None]] = {
     "build": _build,
     "verify": _verify,
     "inspect": _inspect,
+    "train": train,
+    "evaluate": evaluate,
 }

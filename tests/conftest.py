@@ -1,10 +1,15 @@
 """Small finished builds that several parts of the tests read; written once a session."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import Phase, settings
+
+# Keras chooses at its first import, which may be TensorFlow's; tests of TensorFlow have processes of
+# their own.
+os.environ["KERAS_BACKEND"] = "jax"
 
 # `make mutants`: the same examples for every mutant, and the first failure, not the smallest.
 settings.register_profile(

@@ -19,12 +19,14 @@ LAYERS = [
     {"building"},
     {"loading"},
     {"report"},
+    {"transformer"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 HEAVY = {"tensorflow", "tensorflow_datasets", "apache_beam", "keras", "jax", "torch", "gymnasium"}
 HEAVY_HOMES = {
     "recording": {"tensorflow", "tensorflow_datasets", "gymnasium"},
     "pipelines": {"apache_beam"},
+    "transformer": {"keras", "jax", "tensorflow"},
 }
 # Each hands batches to the framework of its name, and nothing imports it before that is asked for.
 ADAPTERS = {f"loading/{name}.py": name for name in ("tensorflow", "jax", "torch")}

@@ -123,7 +123,13 @@ class BabyAI:
     def step(self, action: Action) -> Transition:
         self._last_action = int(action)
         observation, reward, terminated, truncated, _ = self._environment.step(self._last_action)
-        return Transition(self._observe(observation), float(reward), terminated, truncated)
+        return Transition(
+            self._observe(observation),
+            float(reward),
+            terminated,
+            truncated,
+            success=bool(reward > 0),
+        )
 
     def expert_action(self) -> np.int64 | None:
         from minigrid.utils.baby_ai_bot import DisappearedBoxError

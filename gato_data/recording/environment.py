@@ -76,12 +76,15 @@ class Transition:
       reward: for the action.
       terminated: the task ended in that state: nothing can be gained after it.
       truncated: the episode ends for another reason, such as its time limit.
+      success: whether the task is solved in that state; an episode succeeds where one of its states
+        does. None where the environment has no notion of it. It is not recorded.
     """
 
     observation: Observation
     reward: float
     terminated: bool
     truncated: bool
+    success: bool | None = None
 
 
 class ExpertEnvironment(Protocol):

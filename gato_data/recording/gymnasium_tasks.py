@@ -16,6 +16,9 @@ from gato_data.recording.environment import (
 )
 
 _NAME = "CartPole-v1"
+# Gymnasium draws each of the four values of the first state from ±0.05, which is balanced already.
+# The pole has fallen at ±0.21 radians, so a wider start has to be rescued, and at once.
+_STARTS = {_NAME: 0.05, f"{_NAME}-perturbed": 0.2}
 # Push towards where the pole falls, a little earlier where the cart drifts off as well. Weights
 # of the cart's position and velocity, the pole's angle and angular velocity; any near these
 # balance the pole for all of the 500 steps.
@@ -29,7 +32,8 @@ def _gymnasium() -> Any:
 
 
 def names() -> list[str]:
-    return [_NAME]
+    """CartPole-v1, and CartPole-v1-perturbed, which starts nearly fallen over."""
+    return list(_STARTS)
 
 
 class CartPole:
@@ -42,12 +46,13 @@ class CartPole:
     action = Discrete(2)
 
     def __init__(self, name: str) -> None:
-        self._name = name
+        start = _STARTS[name]
+        self._bounds = {"low": -start, "high": start}
         self.observation: Mapping[str, Field] = {"state": Tensor((4,), "float32")}
 
     def reset(self, seed: int) -> Observation:
-        self._environment = _gymnasium().make(self._name, disable_env_checker=True)
-        self._state, _ = self._environment.reset(seed=seed)
+        self._environment = _gymnasium().make(_NAME, disable_env_checker=True)
+        self._state, _ = self._environment.reset(seed=seed, options=self._bounds)
         return self._observe()
 
     def step(self, action: Action) -> Transition:

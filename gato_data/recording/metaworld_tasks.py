@@ -69,11 +69,17 @@ class MetaWorld:
         return self._observe()
 
     def step(self, action: Action) -> Transition:
-        self._state, reward, terminated, truncated, _ = self._environment.step(action)
+        self._state, reward, terminated, truncated, info = self._environment.step(action)
         self._steps += 1
         # The environment does not say so after its simulation has failed.
         truncated = truncated or self._steps >= self._environment.max_path_length
-        return Transition(self._observe(), float(reward), bool(terminated), bool(truncated))
+        return Transition(
+            self._observe(),
+            float(reward),
+            bool(terminated),
+            bool(truncated),
+            success=bool(info["success"]),
+        )
 
     def expert_action(self) -> Action:
         return self.action.clip(self._policy.get_action(self._state))

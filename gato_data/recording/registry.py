@@ -12,6 +12,7 @@ from gato_data.recording import (
     dm_control_tasks,
     gymnasium_tasks,
     metaworld_tasks,
+    prompted_tasks,
     scene_samples,
 )
 from gato_data.recording.environment import ExpertEnvironment
@@ -82,6 +83,11 @@ FAMILIES: dict[str, Family | SceneFamily] = {
         "scripted policy; 39 state values -> 4 continuous actions",
         metaworld_tasks.names,
         metaworld_tasks.MetaWorld,
+    ),
+    "prompted": Family(
+        "steps towards a target, or away: only a prompt tells; 1 value -> 2 discrete actions",
+        prompted_tasks.names,
+        prompted_tasks.Prompted,
     ),
 }
 

@@ -9,6 +9,10 @@ import numpy.typing as npt
 from gato_data.recording.environment import Action, ExpertEnvironment, Observation
 from gato_data.sequencing import draws
 
+# Recorded episodes start from seeds below it. No recording, of whatever seed and length, has met
+# an episode that starts from another one.
+RECORDED_SEEDS = 2**31
+
 
 @dataclass(frozen=True)
 class Episode:
@@ -60,7 +64,7 @@ def roll_out(
     """
     level = noise * draws.uniform(seed, "recording noise", name, index)
     choices = draws.generator(seed, "recording actions", name, index)
-    start = draws.generator(seed, "recording start", name, index).integers(2**31)
+    start = draws.generator(seed, "recording start", name, index).integers(RECORDED_SEEDS)
 
     observations = [environment.reset(int(start))]
     actions: list[Action] = []

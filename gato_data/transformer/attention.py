@@ -100,8 +100,6 @@ def attend(
         return _plain(queries, keys, values, sight.mask(), bias)
     import jax
 
-    if bias is not None:
-        bias = bias.astype(queries.dtype)
     return jax.nn.dot_product_attention(queries, keys, values, bias=bias, mask=sight.mask())
 
 
@@ -175,8 +173,7 @@ class Attention(keras.Layer):
         queries, keys, values = self._project(inputs, places)
         slots = ops.arange(capacity, dtype="int32")[None]
         held = tuple(
-            _write(old, new, slots - filled[:, None])
-            for old, new in zip(cache, (keys, values), strict=True)
+            _write(old, new, filled) for old, new in zip(cache, (keys, values), strict=True)
         )
         return self._back(queries, *held, Sight(places, slots)), held
 
@@ -211,11 +208,18 @@ def _head_norm(name: str, size: int, policy: Any) -> keras.Layer:
     return norm
 
 
-def _write(old: Any, new: Any, offsets: Any) -> Any:
-    """A cache [B, capacity, …] with `new` [B, n, …] at the slots whose offset [B, capacity] is in
-    [0, n)."""
+def _write(old: Any, new: Any, filled: Any) -> Any:
+    """A cache [B, capacity, …] with `new` [B, n, …] in the slots from `filled` [B] on; what would
+    lie beyond the last slot is dropped."""
     length = new.shape[1]
+    new = ops.cast(new, old.dtype)
+    if keras.backend.backend() == "jax":
+        # In place, where the cache is donated: the other slots are not even read.
+        rows = ops.arange(old.shape[0])[:, None]
+        places = filled[:, None] + ops.arange(length, dtype="int32")[None]
+        return old.at[rows, places].set(new, mode="drop")
+    offsets = ops.arange(old.shape[1], dtype="int32")[None] - filled[:, None]
     taken = ops.clip(offsets, 0, length - 1)[:, :, None, None]
     moved = ops.take_along_axis(new, ops.broadcast_to(taken, (*taken.shape[:2], *new.shape[2:])), 1)
     is_new = ops.logical_and(offsets >= 0, offsets < length)[:, :, None, None]
-    return ops.where(is_new, ops.cast(moved, old.dtype), old)
+    return ops.where(is_new, moved, old)

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from gato_data.errors import UsageError
 from gato_data.transformer.attention import Attention, LayerCache, Sight
 from gato_data.transformer.config import ModelConfig
 from gato_data.transformer.feed_forward import FeedForward
@@ -91,8 +92,17 @@ class Transformer(keras.Layer):
           inputs: [B, L, width].
           segment: int32 [B, L]; attention does not cross from one to another.
           training: whether layers are skipped, and dropout applied.
+
+        Raises:
+          UsageError: the sequences are longer than the learned positions are.
         """
         length = inputs.shape[1]
+        if self.positions is not None and length > self._config.length:
+            raise UsageError(
+                f"The sequences have {length} tokens, but the model has learned positions for "
+                f"{self._config.length} only. Make it with length={length}, or with rotary "
+                "positions."
+            )
         places = ops.arange(length, dtype="int32")[None]
         sight = Sight(places, places, segment, segment, whole=True)
         stream = self._placed(inputs, places)

@@ -4,7 +4,7 @@ The paper's sizes stand in its table 5 (appendix C.1). It prints a feed-forward 
 activation GEGLU without saying whether the gate comes on top of that size. Here the hidden size is
 that of the first matrix, of which GEGLU takes one half to gate the other: with it the blocks have
 1,007, 283 and 47 million parameters, which together with the table of ids and the patch block come
-to 1.11 billion, 361 and 86 million. With three matrices of the full size the blocks alone would
+to 1.11 billion, 360 and 86 million. With three matrices of the full size the blocks alone would
 have 1.61 billion, 453 and 76 million, more than the names of the first two say in all.
 """
 

@@ -16,4 +16,5 @@ def logits(hidden: Any, table: Any) -> Any:
         import jax.numpy as jnp
 
         return jnp.einsum("...w,iw->...i", hidden, table, preferred_element_type=jnp.float32)
-    return ops.cast(ops.einsum("...w,iw->...i", hidden, table), "float32")
+    # Not by `einsum`, which on TensorFlow has all products in memory before it sums them.
+    return ops.cast(ops.matmul(hidden, ops.transpose(table)), "float32")

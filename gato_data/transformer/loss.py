@@ -51,9 +51,7 @@ def loss_parts(
         "role": _roles(batch),
         "dataset": ops.broadcast_to(batch["dataset"][:, None], weight.shape),
     }
-    flat = {
-        name: ops.reshape(x, (blocks, places, *x.shape[2:])) for name, x in known.items()
-    }
+    flat = {name: ops.reshape(x, (blocks, places, *x.shape[2:])) for name, x in known.items()}
 
     def at_targets() -> dict[str, Any]:
         place = ops.arange(places, dtype="int32")[None]
@@ -92,11 +90,12 @@ def _gather(values: Any, chosen: Any) -> Any:
 
 
 def _sums(model: Gato, at: dict[str, Any], datasets: int) -> dict[str, Any]:
-    scores = model.logits(at["hidden"])
-    chosen = ops.take_along_axis(scores, ops.cast(at["target"], "int32")[..., None], axis=-1)
     counts = at["weight"]
-    # Where nothing counts, not even what is not finite does.
-    each = ops.where(counts > 0, ops.logsumexp(scores, axis=-1) - chosen[..., 0], 0.0) * counts
+    # Where nothing counts, not even what is not finite does: neither in the sum nor in a gradient.
+    known = ops.where(counts[..., None] > 0, at["hidden"], ops.zeros_like(at["hidden"]))
+    scores = model.logits(known)
+    chosen = ops.take_along_axis(scores, ops.cast(at["target"], "int32")[..., None], axis=-1)
+    each = (ops.logsumexp(scores, axis=-1) - chosen[..., 0]) * counts
     found = {"loss": ops.sum(each), "targets": ops.sum(counts)}
     for name, size in (("role", len(ROLES)), ("dataset", datasets)):
         members = ops.cast(at[name][..., None] == ops.arange(size, dtype="int32"), "float32")

@@ -51,9 +51,7 @@ class Gato(keras.Layer):
           inputs: as of `Embedding.call`, and `segment` int32 [B, L], -1 for padding.
           training: whether layers are skipped at random.
         """
-        stream = self.sequence_model(
-            self.embedding(inputs), inputs["segment"], training=training
-        )
+        stream = self.sequence_model(self.embedding(inputs), inputs["segment"], training=training)
         return self.final_norm(stream)
 
     def logits(self, hidden: Any) -> Any:

@@ -8,7 +8,7 @@ import pytest
 
 from pipelines import cli
 
-VERBS = ("record", "describe", "vocab", "plan", "build", "verify", "inspect")
+VERBS = ("record", "describe", "vocab", "plan", "build", "verify", "inspect", "train", "evaluate")
 
 
 @pytest.mark.parametrize("verb", VERBS)

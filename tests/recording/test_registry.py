@@ -16,7 +16,7 @@ def test_all_environments_are_listed_once() -> None:
         families[name.split("/")[0]] += 1
     assert families["babyai"] == families["babyai-pixels"] >= 90
     assert families["metaworld"] == 50
-    assert families["dm_control"] == 2
+    assert families["dm_control"] == families["gymnasium"] == families["prompted"] == 2
     assert {
         "babyai/GoToLocal",
         "babyai/GoToObjS6",  # registered as -v1, where others are -v0
@@ -24,6 +24,9 @@ def test_all_environments_are_listed_once() -> None:
         "metaworld/reach-v3",
         "dm_control/lqr-lqr_2_1",
         "gymnasium/CartPole-v1",
+        "gymnasium/CartPole-v1-perturbed",
+        "prompted/away",
+        "prompted/toward",
     } < set(names)
     assert "babyai/KeyInBox" not in names  # the bot cannot solve it
 
@@ -34,6 +37,9 @@ def test_dataset_names() -> None:
     assert dataset_name("metaworld/reach-v3") == "metaworld_reach_v3"
     assert dataset_name("dm_control/lqr-lqr_2_1") == "dm_control_lqr_lqr_2_1"
     assert dataset_name("gymnasium/CartPole-v1") == "gymnasium_cart_pole_v1"
+    name = "gymnasium_cart_pole_v1_perturbed"
+    assert dataset_name("gymnasium/CartPole-v1-perturbed") == name
+    assert dataset_name("prompted/away") == "prompted_away"
     names = [dataset_name(name) for name, _ in available()]
     assert len(names) == len(set(names))
     assert all(re.fullmatch("[a-z][a-z0-9_]*", name) for name in names)

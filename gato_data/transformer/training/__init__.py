@@ -1,0 +1,1 @@
+"""Training of the reference transformer: a short loop over a jitted step with sharded state."""
