@@ -120,7 +120,7 @@ def _choose(implementation: str) -> str:
 
 
 def _plain(queries: Any, keys: Any, values: Any, mask: Any, bias: Any) -> Any:
-    batch, length, heads, size = queries.shape
+    _, length, heads, size = queries.shape
     groups = heads // keys.shape[2]
     # [B, n, kv_heads, queries that share one, head_size]
     grouped = ops.reshape(queries, (-1, length, keys.shape[2], groups, size))
@@ -153,7 +153,8 @@ class Attention(keras.Layer):
             inputs=config.heads * size,
             scale=residual_scale(config),
         )
-        self.query_norm = self.key_norm = None
+        self.query_norm: Any = None
+        self.key_norm: Any = None
         if config.qk_norm:
             with keras.name_scope(self.name):
                 self.query_norm, self.key_norm = (
@@ -172,10 +173,10 @@ class Attention(keras.Layer):
         places = filled[:, None] + ops.arange(length, dtype="int32")[None]
         queries, keys, values = self._project(inputs, places)
         slots = ops.arange(capacity, dtype="int32")[None]
-        held = tuple(
+        keys, values = (
             _write(old, new, filled) for old, new in zip(cache, (keys, values), strict=True)
         )
-        return self._back(queries, *held, Sight(places, slots)), held
+        return self._back(queries, keys, values, Sight(places, slots)), (keys, values)
 
     def _project(self, inputs: Any, places: Any) -> tuple[Any, Any, Any]:
         projected = [

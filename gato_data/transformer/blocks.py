@@ -110,7 +110,7 @@ class Transformer(keras.Layer):
         for number, block in enumerate(self.blocks):
             # One argument: what is computed again must be a function of its positional arguments.
             layers: Sequence[Callable[[Any], Any]] = (
-                lambda x, of=block: of.attend(x, sight),
+                lambda x, of=block: of.attend(x, sight),  # type: ignore[misc]
                 block.transform,
             )
             for place, layer in enumerate(layers):

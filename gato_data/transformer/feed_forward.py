@@ -1,4 +1,4 @@
-"""The feed-forward layer with GEGLU (Shazeer, 2020): one half of the hidden layer gates the other."""
+"""The feed-forward layer with GEGLU (Shazeer, 2020): one half of what is hidden gates the other."""
 
 from typing import Any
 

@@ -20,8 +20,6 @@ ROWS_AXIS, HEADS_AXIS = "data", "model"
 # of the 128 lanes of a TPU; 512 is the largest of which a tile of scores (1 MiB) is still small
 # beside the memory of a core.
 _BLOCKS = (512, 256, 128)
-# Of the places that fill a length up to a multiple of 128. Real segments begin at -1.
-_FILLED_UP = -2
 
 
 def splash(queries: Any, keys: Any, values: Any, segments: Any) -> Any:
@@ -75,10 +73,11 @@ def _local(queries: Any, keys: Any, values: Any, segments: Any) -> Any:
     _, length, _, size = queries.shape
     missing = -length % _BLOCKS[-1]
     if missing:
+        # No real place sees these, whatever their segment: they come after all of them.
         queries, keys, values = (
             jnp.pad(x, ((0, 0), (0, missing), (0, 0), (0, 0))) for x in (queries, keys, values)
         )
-        segments = jnp.pad(segments, ((0, 0), (0, missing)), constant_values=_FILLED_UP)
+        segments = jnp.pad(segments, ((0, 0), (0, missing)))
     # The kernel does not scale the scores.
     scaled = (queries * jnp.asarray(size**-0.5, jnp.float32)).astype(values.dtype)
     given = *(jnp.swapaxes(x, 1, 2) for x in (scaled, keys.astype(values.dtype), values)), segments

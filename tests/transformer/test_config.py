@@ -87,7 +87,7 @@ MORE_WRONG: list[tuple[str, Any, str]] = [
     [(field, *what) for field, what in WRONG.items()] + MORE_WRONG,
 )
 def test_what_makes_no_model_is_refused(field: str, value: Any, message: str) -> None:
-    with pytest.raises(UsageError, match="^model: ") as refused:
+    with pytest.raises(UsageError, match=r"^model: ") as refused:
         ModelConfig.from_json({**NEEDED, field: value})
     assert message in str(refused.value)
 

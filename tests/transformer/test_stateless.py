@@ -48,7 +48,7 @@ def test_too_few_values_are_refused() -> None:
 
 def test_learned_positions_end() -> None:
     model = Gato(replace(CONFIG, position="learned", length=small.LENGTH - 1))
-    with pytest.raises(UsageError, match="have 12 tokens, but .* positions for 11 only"):
+    with pytest.raises(UsageError, match=r"have 12 tokens, but .* positions for 11 only"):
         model(small.inputs_of(small.make_batch()))
 
 

@@ -129,5 +129,5 @@ def test_it_overfits_a_batch_of_the_loader_and_trains_on_two_devices(
 def test_another_backend_is_refused() -> None:
     from gato_data.transformer.tensorflow_training import train
 
-    with pytest.raises(UsageError, match="Keras runs on jax here. Set KERAS_BACKEND=tensorflow"):
+    with pytest.raises(UsageError, match=r"Keras runs on jax here\. Set KERAS_BACKEND=tensorflow"):
         next(train(small.make(ONE_LAYER), None, []))  # type: ignore[arg-type]
