@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import Phase, settings
 
-# Keras chooses at its first import, which may be TensorFlow's; tests of TensorFlow have processes of
-# their own.
+# Keras chooses its backend at its first import; tests of TensorFlow have processes of their own.
 os.environ["KERAS_BACKEND"] = "jax"
 
 # `make mutants`: the same examples for every mutant, and the first failure, not the smallest.

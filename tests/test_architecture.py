@@ -85,7 +85,21 @@ def test_heavy_libraries_stay_where_they_belong(path: Path) -> None:
         assert found == {framework}
         return
     assert found <= allowed
-    assert not {name.split(".")[0] for name in imports(path, at_top=True)} & HEAVY
+    at_top = {name.split(".")[0] for name in imports(path, at_top=True)} & HEAVY
+    if package_of(path) != "transformer":
+        assert not at_top
+    elif path.stem != "tensorflow_training":
+        # It is made of Keras and JAX; what must not happen is that others import it unasked.
+        assert "tensorflow" not in found
+
+
+def test_nothing_imports_the_transformer_before_it_is_asked_for() -> None:
+    verbs = sorted((ROOT / "pipelines").glob("*.py"))
+    others = [path for path in modules() if package_of(path) != "transformer"]
+    for path in (*verbs, *others):
+        for name in imports(path, at_top=True):
+            is_light = name.removeprefix("gato_data.transformer.").split(".")[0] == "config"
+            assert not name.startswith("gato_data.transformer") or is_light, f"{path}: {name}"
 
 
 def test_nothing_imports_an_adapter_of_a_framework() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gato_data.config import load_config
+from pipelines import command_line
 from pipelines.cli import main
 from tests.oracle import rlds_fixtures
 
@@ -36,6 +37,14 @@ def test_from_a_directory_to_a_verified_build(data: Path) -> None:
     for words in commands():
         assert main(words) == 0, words
     assert (data / "out/my_robot/manifest.json").exists()
+
+
+def test_the_commands_of_training_are_ones_that_the_command_line_takes() -> None:
+    section = README.partition("## Train and act")[2].partition("\n## ")[0]
+    found = [shlex.split(line) for line in section.splitlines() if line.startswith("gato-data ")]
+    options = [command_line.parser().parse_args(words[1:]) for words in found]
+    assert [one.verb for one in options] == ["train", "evaluate"]
+    assert options[1].run == options[0].output
 
 
 def test_the_minimal_config_loads(data: Path) -> None:

@@ -53,6 +53,9 @@ class ModelConfig:
         training (appendix D).
       dropout: of what each such layer adds, in training; the paper has 0.1 in fine-tuning
         (appendix E).
+      hide_actions: gives all action tokens the same vector, in training as in acting, so that the
+        model knows what it saw but not what it did. The paper does so on the robot (appendix G).
+        It also keeps a model of experts that act smoothly from repeating its own last action.
       attention: what computes it, see `attention.py`.
       compute: dtype of activations; parameters, norms, softmax and losses are float32.
       remat: computes activations again for the gradient instead of keeping them.
@@ -73,6 +76,7 @@ class ModelConfig:
     patch_groups: int = 32
     stochastic_depth: float = 0.1
     dropout: float = 0.0
+    hide_actions: bool = False
     attention: str = "auto"
     compute: str = "float32"
     remat: bool = False

@@ -10,6 +10,7 @@ from gato_data.transformer.blocks import dtype_policy
 from gato_data.transformer.config import LOCAL_ROWS, ModelConfig
 from gato_data.transformer.initial import Start
 from gato_data.transformer.patches import PatchEmbedding
+from gato_data.vocabulary import ACTION_POSITION
 
 # Tensors by name, see `Embedding.call`.
 Inputs = Mapping[str, Any]
@@ -24,6 +25,7 @@ class Embedding(keras.Layer):
     def __init__(self, config: ModelConfig, start: Start, **given: Any) -> None:
         """Makes the weights: `ids` [vocabulary, width], `local` [513, width], and the patches'."""
         super().__init__(dtype=dtype_policy(config), **given)
+        self._hides_actions = config.hide_actions
         self.ids, self.local = (
             self.add_weight(
                 shape=(rows, config.width),
@@ -52,6 +54,8 @@ class Embedding(keras.Layer):
         if "patches" in inputs:
             found = self._with_patches(found, inputs)
         position = inputs["local_position"]
+        if self._hides_actions:
+            found = ops.where(position[..., None] == ACTION_POSITION, ops.zeros_like(found), found)
         local = ops.cast(ops.take(self.local, ops.maximum(position, 0), axis=0), found.dtype)
         return found + ops.where(position[..., None] >= 0, local, ops.zeros_like(local))
 

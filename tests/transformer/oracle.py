@@ -93,6 +93,8 @@ def embed(batch: Mapping[str, Any], config: Any, weights: Weights) -> Array:
             else:
                 vector = weights["embedding/ids"][batch["tokens"][row, place]]
             position = batch["local_position"][row, place]
+            if config.hide_actions and position == 512:
+                vector = np.zeros(config.width)
             if position >= 0:
                 vector = vector + weights["embedding/local"][position]
             found[row, place] = vector

@@ -38,6 +38,7 @@ CONFIGS = {
     "rotary": BASE,
     "learned": replace(BASE, position="learned", kv_heads=1, patch_blocks=2),
     "alibi": replace(BASE, position="alibi", kv_heads=2, qk_norm=True, patch_groups=4),
+    "hidden actions": replace(BASE, hide_actions=True),
     "alibi of six": replace(BASE, position="alibi", heads=6, head_size=4, attention="jax"),
     "none": replace(BASE, position="none", qk_norm=True, kv_heads=2, attention="jax"),
 }

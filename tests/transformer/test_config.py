@@ -63,6 +63,7 @@ WRONG: dict[str, Any] = {
     "patch_channels": (48, "patch_channels is 48, but must be a multiple of the 32 groups"),
     "patch_groups": (0, "a multiple of the 0 groups"),
     "stochastic_depth": (1, "stochastic_depth is 1, but must be a probability below 1"),
+    "hide_actions": (1, "hide_actions is 1, but must be bool"),
     "dropout": (-0.1, "dropout is -0.1, but must be a probability below 1"),
     "attention": ("flash", "'flash', but must be one of auto, plain, jax, splash"),
     "compute": ("float16", "'float16', but must be one of float32, bfloat16"),

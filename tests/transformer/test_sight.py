@@ -46,6 +46,15 @@ def test_a_token_changes_nothing_before_it(name: str) -> None:
         assert (np.abs(after[0, place:] - before[0, place:]).max(axis=-1) > 1e-4).all()
 
 
+def test_hidden_actions_are_all_alike() -> None:
+    batch = small.make_batch()
+    is_action = (batch["local_position"] == 512) & (batch["patch_index"] < 0)
+    assert is_action.sum() > 2
+    other = {**batch, "tokens": np.where(is_action, batch["tokens"] ^ 1, batch["tokens"])}
+    np.testing.assert_array_equal(logits("hidden actions", other), logits("hidden actions", batch))
+    assert (logits("rotary", other)[is_action] != logits("rotary", batch)[is_action]).any()
+
+
 def test_documents_and_padding_know_nothing_of_each_other(name: str) -> None:
     batch = small.make_batch()
     before = logits(name, batch)

@@ -32,8 +32,8 @@ FIELDS = (
 )
 # Batches that are looked at to see how many targets there are.
 _SAMPLED = 8
-# The head is computed at a multiple of so many places, as matrix units like it.
-_MULTIPLE = 128
+# The head is computed at a multiple of so many places, which matrix units like.
+_MULTIPLE = 32
 # Choosing places costs something: it pays where it leaves out a quarter of them or more.
 _PAYS = 0.75
 
