@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 from gato_data.errors import UsageError
@@ -35,6 +36,13 @@ def add_options(verb: argparse.ArgumentParser, count: Any) -> None:
     )
     verb.add_argument(
         "--checkpoint", default="best", metavar="C", help="best (the default), last, or a step"
+    )
+    verb.add_argument(
+        "--data",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="where a build of the training is, if not where it was; may be repeated",
     )
     verb.add_argument(
         "--prompt-length",
@@ -88,6 +96,8 @@ def evaluate(arguments: argparse.Namespace) -> None:
     picture = _picture_format(arguments.plot, report.PLOT_FORMATS)
     for target in filter(None, (arguments.json, arguments.plot)):
         # That it cannot be written shall be known before the work.
+        if os.path.isdir(target):
+            raise UsageError(f"{target}: is a folder. Name a file in it.")
         files.make_folder(files.parent_of(target) or ".")
     progress = Progress.silent() if arguments.quiet else Progress.to_stderr()
     found = run(
@@ -98,6 +108,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
             arguments.prompt_length, not arguments.unpinned, arguments.temperature, arguments.seed
         ),
         checkpoint=_checkpoint(arguments.checkpoint),
+        builds=arguments.data,
         watch=progress.watch,
     )
     out = tables.console()

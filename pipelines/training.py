@@ -10,6 +10,7 @@ from gato_data.errors import UsageError
 
 if TYPE_CHECKING:
     from gato_data.transformer.config import ModelConfig
+    from gato_data.transformer.training.runs import Run
 
 Arguments = argparse.Namespace
 _PRESET = "tiny"
@@ -23,6 +24,7 @@ def train(arguments: Arguments) -> None:
     if arguments.distributed:
         _join()
     from gato_data.transformer.config import preset
+    from gato_data.transformer.training.curve import curve, losses_of
     from gato_data.transformer.training.loop import train as train_model
     from gato_data.transformer.training.progress import Silent, watcher
     from gato_data.transformer.training.settings import Habits, TrainingConfig
@@ -30,7 +32,10 @@ def train(arguments: Arguments) -> None:
     source: Any = arguments.sources[0] if len(arguments.sources) == 1 else arguments.sources
     rate = arguments.rate
     if rate is None:
-        rate = preset(arguments.preset or _PRESET).peak_rate
+        # A model that goes on from another run's weights was made for that run's rate.
+        is_other = arguments.init is not None and arguments.preset is None
+        rate = _begun(arguments).training.rate if is_other else None
+        rate = rate or preset(arguments.preset or _PRESET).peak_rate
     training = TrainingConfig(
         steps=arguments.steps,
         batch=arguments.batch,
@@ -65,6 +70,8 @@ def train(arguments: Arguments) -> None:
     if summary.best is not None:
         best = f"; best {summary.by} loss {summary.best_loss:.4f} at step {summary.best}"
     print(f"{summary.step} steps, loss {summary.loss:.4f}{best}: {summary.run}")
+    losses = losses_of(summary.run)
+    print(f"loss {losses[0]:.2f} {curve(losses)} {losses[-1]:.2f}")
 
 
 def _join() -> None:
@@ -88,12 +95,11 @@ def choose_model(arguments: Arguments, source: Any) -> "ModelConfig":
     """
     from gato_data.loading.sources import read_sources
     from gato_data.transformer.config import ModelConfig, preset
-    from gato_data.transformer.training.runs import read_run
 
     compute = {"compute": arguments.compute} if arguments.compute else {}
     given = compute | read_settings(arguments.set)
     if arguments.init is not None and arguments.preset is None:
-        base = read_run(arguments.init).model
+        base = _begun(arguments).model
         return ModelConfig.from_json(base.to_json() | given)
     base = preset(arguments.preset or _PRESET).model
     manifest = read_sources(source, "train")[0].build.manifest
@@ -102,6 +108,17 @@ def choose_model(arguments: Arguments, source: Any) -> "ModelConfig":
         "length": int(manifest["sequence_length"]),
     }
     return ModelConfig.from_json(base.to_json() | room | given)
+
+
+def _begun(arguments: Arguments) -> "Run":
+    """The run that decides what --init leaves open: RUN itself where it goes on.
+
+    Raises:
+      UsageError: there is none.
+    """
+    from gato_data.transformer.training import runs
+
+    return runs.read_run(arguments.output if runs.exists(arguments.output) else arguments.init)
 
 
 def read_settings(texts: Sequence[str]) -> dict[str, Any]:
@@ -140,7 +157,12 @@ def add_options(verb: argparse.ArgumentParser, count: Any) -> None:
     verb.add_argument(
         "--batch", type=count, default=32, metavar="N", help="sequences of a step (32)"
     )
-    verb.add_argument("--rate", type=float, metavar="X", help="peak learning rate (the preset's)")
+    verb.add_argument(
+        "--rate",
+        type=float,
+        metavar="X",
+        help="peak learning rate (the preset's, or that of --init)",
+    )
     verb.add_argument(
         "--warmup", type=_number, metavar="N", help="steps (15000, at most a tenth of all)"
     )

@@ -19,46 +19,44 @@ from gato_data.recording.environment import (
 )
 from gato_data.sequencing import draws
 
-_SIGNS = {"away": -1, "toward": 1}
+# The action that each task asks for.
+_RIGHT_ACTION = {"left": 0, "right": 1}
 STEPS = 20
 # Right steps of a success: random actions take as many in one of 5,000 episodes.
 _RIGHT = 18
-# Nearer than this, a value's bin would hardly tell the side on which the target lies.
-_NEAREST = 0.1
 
 
 def names() -> list[str]:
-    """toward, whose steps shall lead to the target, and away."""
-    return list(_SIGNS)
+    """left and right: where the steps shall lead."""
+    return list(_RIGHT_ACTION)
 
 
 class Prompted:
     """One of the tasks; an `ExpertEnvironment` of 20 steps.
 
-    Someone stands on a line, and a target to the left or to the right, elsewhere after each step.
+    Someone walks in fog, where a light flickers that says nothing.
 
-    Observation: `target` float32 [1], how far to the right the target is: 0.1 to 1, or -1 to -0.1.
-    Action: 0 is a step to the left, 1 to the right. Reward: 1 for a step in the direction that the
-    task asks for, else 0. An episode succeeds with 18 of them.
+    Observation: `light` float32 [1], in [-1, 1). Action: 0 is a step to the left, 1 to the right.
+    Reward: 1 for a step in the direction that the task asks for, else 0. An episode succeeds with
+    18 of them.
     """
 
     agent = "prompted_rule"
     action = Discrete(2)
 
     def __init__(self, name: str) -> None:
-        self._sign = _SIGNS[name]
-        self.observation: Mapping[str, Field] = {"target": Tensor((1,), "float32")}
+        self._wanted = np.int64(_RIGHT_ACTION[name])
+        self.observation: Mapping[str, Field] = {"light": Tensor((1,), "float32")}
 
     def reset(self, seed: int) -> Observation:
-        generator = draws.generator(seed, "prompted targets")
-        sides = generator.choice([-1, 1], STEPS + 1)
-        self._targets = (sides * generator.uniform(_NEAREST, 1, STEPS + 1)).astype(np.float32)
+        generator = draws.generator(seed, "prompted lights")
+        self._lights = generator.uniform(-1, 1, STEPS + 1).astype(np.float32)
         self._steps = 0
         self._right = 0
         return self._observe()
 
     def step(self, action: Action) -> Transition:
-        is_right = int(action) == int(self.expert_action())
+        is_right = int(action) == int(self._wanted)
         self._steps += 1
         self._right += is_right
         is_over = self._steps == STEPS
@@ -71,7 +69,7 @@ class Prompted:
         )
 
     def expert_action(self) -> np.int64:
-        return np.int64(self._targets[self._steps] * self._sign > 0)
+        return self._wanted
 
     def _observe(self) -> Observation:
-        return {"target": self._targets[self._steps : self._steps + 1].copy()}
+        return {"light": self._lights[self._steps : self._steps + 1].copy()}

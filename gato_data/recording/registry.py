@@ -85,7 +85,7 @@ FAMILIES: dict[str, Family | SceneFamily] = {
         metaworld_tasks.MetaWorld,
     ),
     "prompted": Family(
-        "steps towards a target, or away: only a prompt tells; 1 value -> 2 discrete actions",
+        "steps to the left, or to the right: only a prompt tells; 1 value -> 2 discrete actions",
         prompted_tasks.names,
         prompted_tasks.Prompted,
     ),

@@ -24,6 +24,9 @@ LOCAL_ROWS = LOCAL_POSITIONS + 1
 PATCH_POSITIONS = 128
 PATCH_COLOURS = 3
 
+# Weights begin in the memory of one host; a hundred times the paper's are beyond any.
+_MOST_PARAMETERS = 10**11
+
 _CHOICES = {
     "position": ("rotary", "learned", "alibi", "none"),
     "attention": ("auto", "plain", "jax", "splash"),
@@ -103,6 +106,11 @@ class ModelConfig:
         rotates = self.position != "rotary" or self.head_size % 2 == 0
         _require("head_size", self.head_size, rotates, "even with rotary positions")
         _require("patch_blocks", self.patch_blocks, self.patch_blocks >= 1, "at least 1")
+        count = sum(parameter_count(self).values())
+        if count > _MOST_PARAMETERS:
+            raise UsageError(
+                f"model: these sizes make {count:,} parameters, more than {_MOST_PARAMETERS:,}."
+            )
         whole = self.patch_groups >= 1 and self.patch_channels % self.patch_groups == 0
         _require(
             "patch_channels", self.patch_channels, whole and self.patch_channels > 0,

@@ -25,8 +25,8 @@ def test_all_environments_are_listed_once() -> None:
         "dm_control/lqr-lqr_2_1",
         "gymnasium/CartPole-v1",
         "gymnasium/CartPole-v1-perturbed",
-        "prompted/away",
-        "prompted/toward",
+        "prompted/left",
+        "prompted/right",
     } < set(names)
     assert "babyai/KeyInBox" not in names  # the bot cannot solve it
 
@@ -39,7 +39,7 @@ def test_dataset_names() -> None:
     assert dataset_name("gymnasium/CartPole-v1") == "gymnasium_cart_pole_v1"
     name = "gymnasium_cart_pole_v1_perturbed"
     assert dataset_name("gymnasium/CartPole-v1-perturbed") == name
-    assert dataset_name("prompted/away") == "prompted_away"
+    assert dataset_name("prompted/left") == "prompted_left"
     names = [dataset_name(name) for name, _ in available()]
     assert len(names) == len(set(names))
     assert all(re.fullmatch("[a-z][a-z0-9_]*", name) for name in names)

@@ -3,14 +3,18 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gato_data.errors import UsageError
 from gato_data.recording import registry
+from gato_data.recording.environment import Action
 from gato_data.transformer.evaluation.mean_action import mean_action
 from gato_data.transformer.evaluation.measuring import Settings, measure
 from gato_data.transformer.evaluation.scores import Summary, TaskResult, summarise
 from gato_data.transformer.evaluation.trained import Deployment, TrainedModel
+
+if TYPE_CHECKING:
+    from gato_data.transformer.policy.policy import Acting
 
 # Shows how far work is: what is done, how much of it there is, and what counts it.
 Watch = Callable[[str, int, Callable[[], int]], AbstractContextManager[None]]
@@ -55,6 +59,7 @@ def evaluate(
     deployment: Deployment,
     *,
     checkpoint: str | int = "best",
+    builds: Sequence[str] = (),
     watch: Watch | None = None,
 ) -> Evaluation:
     """Rolls the model of a run out, beside the expert and the baselines.
@@ -65,6 +70,7 @@ def evaluate(
       settings: which episodes are played.
       deployment: how the model acts.
       checkpoint: "best", "last" or a step.
+      builds: of the training that do not lie where they did then; prompts and controls need them.
       watch: shows progress.
 
     Raises:
@@ -80,17 +86,24 @@ def evaluate(
             f"{sorted(unknown)[0]} is given a zero for its scores, but is not evaluated."
         )
     made = {task.environment: registry.make(task.environment) for task in tasks}
-    trained = TrainedModel(directory, checkpoint)
-    prompts = {}
+    trained = TrainedModel(directory, checkpoint, builds)
+    prompts, policies, means = {}, {}, {}
+    # All of it before the first episode: that something is missing shall not cost the work before.
     for task in tasks:
         name, dataset = task.environment, task.dataset
         trained.check(name, made[name], dataset)
         prompts[name] = trained.prompt_length(name, dataset, deployment)
-        if prompts[name] or settings.controls:
-            # It is needed later; that it is not there shall not cost the work before.
-            trained.build(dataset)
+        policies[name] = trained.policy(name, made[name], dataset, settings.rows, deployment)
+        if settings.controls:
+            means[name] = mean_action(trained.build(dataset), dataset, made[name].action)
     results = [
-        _measure(trained, task, settings, deployment, watch or (lambda *_: nullcontext()))
+        _measure(
+            task,
+            policies[task.environment],
+            means.get(task.environment),
+            settings,
+            watch or (lambda *_: nullcontext()),
+        )
         for task in tasks
     ]
     about = {
@@ -107,11 +120,10 @@ def evaluate(
 
 
 def _measure(
-    trained: TrainedModel, task: Task, settings: Settings, deployment: Deployment, watch: Watch
+    task: Task, policy: "Acting", mean: Action | None, settings: Settings, watch: Watch
 ) -> TaskResult:
-    name, dataset = task.environment, task.dataset
+    name = task.environment
     environments = [registry.make(name) for _ in range(settings.rows)]
-    policy = trained.policy(name, environments[0], dataset, settings.rows, deployment)
     ended = 0
 
     def count(done: int) -> None:
@@ -120,12 +132,4 @@ def _measure(
 
     total = settings.episodes * len(settings.runs(name))
     with watch(name, total, lambda: ended):
-        return measure(
-            name,
-            dataset,
-            environments,
-            policy,
-            lambda: mean_action(trained.build(dataset), dataset, environments[0].action),
-            settings,
-            count,
-        )
+        return measure(name, task.dataset, environments, policy, mean, settings, count)

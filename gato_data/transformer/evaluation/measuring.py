@@ -89,7 +89,7 @@ def measure(
     dataset: str,
     environments: Sequence[ExpertEnvironment],
     policy: "Acting",
-    mean_action: Callable[[], Action],
+    mean: Action | None,
     settings: Settings,
     progress: Callable[[int], None] | None = None,
 ) -> TaskResult:
@@ -100,7 +100,7 @@ def measure(
       dataset: name of the data set that the policy knows it by.
       environments: `settings.rows` of them.
       policy: acts in as many rows.
-      mean_action: of the data set; only asked for controls.
+      mean: action of the data set; needed where there are controls.
       settings: which episodes, and of which policies.
       progress: is given the number of episodes that have ended, of all policies, after each.
     """
@@ -110,7 +110,7 @@ def measure(
         EXPERT: lambda: ExpertPolicy(environments),
         RANDOM: lambda: RandomPolicy(space),
         NO_ACTION: lambda: ConstantPolicy(space.zero()),
-        MEAN_ACTION: lambda: ConstantPolicy(mean_action()),
+        MEAN_ACTION: lambda: ConstantPolicy(_given(mean)),
         ZEROED: lambda: Altered(policy, zeroed),
     }
     seeds = unseen_seeds(environment, settings.seed, settings.episodes)
@@ -124,3 +124,9 @@ def measure(
         for place, name in enumerate(names)
     }
     return TaskResult(environment, dataset, settings.zero_of(environment), episodes)
+
+
+def _given(mean: Action | None) -> Action:
+    if mean is None:
+        raise ValueError("controls need the mean action of the data set.")
+    return mean

@@ -17,6 +17,7 @@ from gato_data.transformer.evaluation.scores import (
     Summary,
     TaskResult,
 )
+from gato_data.wording import counted
 
 PLOT_FORMATS = ("png", "svg", "pdf")
 # Scores that a plot reaches to, at most.
@@ -64,8 +65,8 @@ def caption(summary: Summary) -> str:
         zero = "random actions" + f" (no action in {', '.join(idle)})" * bool(idle)
     episodes = len(summary.tasks[0].episodes[POLICY])
     return (
-        f"Scores: 0 is {zero}, 100 the expert; {episodes} episodes from unseen seeds, the same for "
-        "all."
+        f"Scores: 0 is {zero}, 100 the expert; {counted(episodes, 'episode')} from unseen seeds, "
+        "the same for all."
     )
 
 

@@ -1,24 +1,20 @@
 """The model of a training as a policy for environments."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gato_data.errors import UsageError
 from gato_data.loading.directory import Build, open_build
-from gato_data.recording.environment import Discrete, ExpertEnvironment, Image, Tensor
+from gato_data.recording.environment import ExpertEnvironment
+from gato_data.records.manifest import MANIFEST, read_manifest
+from gato_data.storage import files
 from gato_data.transformer.backend import use_jax
+from gato_data.transformer.evaluation.spaces import spaces_of
 from gato_data.transformer.policy import matching
 from gato_data.transformer.policy.demonstrations import demonstrations
 from gato_data.transformer.policy.layouts import ActingData, acting_data
-from gato_data.transformer.policy.spaces import (
-    ContinuousActions,
-    DiscreteActions,
-    Numbers,
-    Picture,
-    Spaces,
-    Words,
-)
 
 if TYPE_CHECKING:
     from gato_data.transformer.policy.policy import Acting
@@ -53,12 +49,15 @@ class Deployment:
 class TrainedModel:
     """The model of a run, with the weights of one of its checkpoints."""
 
-    def __init__(self, directory: str, checkpoint: str | int = "best") -> None:
+    def __init__(
+        self, directory: str, checkpoint: str | int = "best", builds: Sequence[str] = ()
+    ) -> None:
         """Reads the model.
 
         Args:
           directory: of the run.
           checkpoint: "best", "last" or a step.
+          builds: of the training that do not lie where they did then.
 
         Raises:
           UsageError: there is no such run or checkpoint; it is damaged, or of another config.
@@ -68,6 +67,7 @@ class TrainedModel:
         from gato_data.transformer.training.runs import load_model, read_run
 
         self._run = read_run(directory)
+        self._builds = builds
         self._model, metadata = load_model(directory, checkpoint)
         self._values = values_of(self._model)
         #: Updates that the weights have seen.
@@ -119,7 +119,14 @@ class TrainedModel:
         _, data = self._find(name, dataset)
         length = self.prompt_length(name, dataset, deployment)
         found = demonstrations(self.build(dataset), dataset) if length else []
-        same = [one for one in found if one.task == name]
+        tasks = {one.task for one in found}
+        # The only task of a data set may have any name.
+        same = [one for one in found if one.task == name] if len(tasks) > 1 else found
+        if found and not same:
+            raise UsageError(
+                f"{name}: the data set {dataset} has several tasks, and none of that name, so that "
+                "its demonstrations may show another task. Act without: --prompt-length 0."
+            )
         return make_policy(
             self._model,
             self._values,
@@ -127,7 +134,7 @@ class TrainedModel:
             spaces_of(environment),
             where=name,
             rows=rows,
-            prompts=same or found,
+            prompts=same,
             prompt_length=length,
             pinned=deployment.pinned,
             temperature=deployment.temperature,
@@ -141,14 +148,17 @@ class TrainedModel:
           UsageError: it is not there any more, or another one lies there.
         """
         place = self._place(dataset)
-        source = self._run.sources[place]
-        found = open_build(source)
-        if found.manifest != self._run.manifests[place]:
+        source, manifest = self._run.sources[place], self._run.manifests[place]
+        for moved in self._builds:
+            if read_manifest(moved) == manifest:
+                return open_build(moved)
+        if not files.exists(files.join(source, MANIFEST)) or read_manifest(source) != manifest:
             raise UsageError(
-                f"{source}: this is not the build that {self._run.directory} was trained on. Put "
-                "that one back; without prompts and controls (--prompt-length 0) none is needed."
+                f"{source}: the build that {self._run.directory} was trained on is not there. Say "
+                "where it is (--data DIR); without prompts and controls (--prompt-length 0) none "
+                "is needed."
             )
-        return found
+        return open_build(source)
 
     def _find(self, name: str, dataset: str) -> tuple[int, ActingData]:
         """The place of a data set's build among those of the run, and what it says of acting."""
@@ -167,21 +177,3 @@ class TrainedModel:
             f"{self._run.directory} was not trained on a data set '{dataset}', but on "
             f"{', '.join(known)}. Say by which of them it shall act: ENV=DATASET."
         )
-
-
-def spaces_of(environment: ExpertEnvironment) -> Spaces:
-    """The spaces of a recorded environment, as policies know them."""
-
-    def observed(field: Any) -> Numbers | Picture | Words:
-        if isinstance(field, Tensor):
-            return Numbers(field.shape, field.dtype)
-        return Picture((field.height, field.width, 3)) if isinstance(field, Image) else Words()
-
-    action = environment.action
-    acted: DiscreteActions | ContinuousActions
-    if isinstance(action, Discrete):
-        acted = DiscreteActions((action.count,))
-    else:
-        acted = ContinuousActions((action.size,))
-    fields = environment.observation.items()
-    return Spaces({name: observed(field) for name, field in fields}, {"": acted})

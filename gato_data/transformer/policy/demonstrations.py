@@ -7,9 +7,8 @@ has them in training. Where the build's index is at hand, episodes whose return 
 of their task come last.
 """
 
-import io
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -23,8 +22,8 @@ from gato_data.loading.directory import Build, ShardEntry
 from gato_data.records.manifest import texts_once
 from gato_data.records.shards import read_shard
 from gato_data.storage import files
-from gato_data.transformer.policy.step_tokens import StepTokens, join
-from gato_data.vocabulary import ACTION_POSITION, Modality
+from gato_data.transformer.policy.step_tokens import StepTokens
+from gato_data.vocabulary import ACTION_POSITION
 
 _TRAIN = "train"
 _TOKEN_FIELDS = ("tokens", "modality", "local_position")
@@ -159,48 +158,3 @@ def _below_median(build: Build, dataset: str) -> frozenset[str]:
         for row in rows
         if row["return"] is not None and row["return"] < medians[row["task"]]
     )
-
-
-def to_bytes(given: Sequence[Demonstration]) -> bytes:
-    """Demonstrations as a file (npz), so that a run needs no build to be prompted."""
-    whole = join([step for one in given for step in one.timesteps])
-    arrays = {name: getattr(whole, name) for name in (*_TOKEN_FIELDS, *_PATCH_FIELDS)}
-    arrays |= {
-        "sizes": np.array([len(step) for one in given for step in one.timesteps], np.int64),
-        "steps": np.array([len(one.timesteps) for one in given], np.int64),
-        "names": np.array([one.name for one in given], np.str_),
-        "tasks": np.array([one.task for one in given], np.str_),
-        "text_once": np.array([one.text_once for one in given], np.bool_),
-    }
-    with io.BytesIO() as file:
-        np.savez_compressed(file, **arrays)
-        return file.getvalue()
-
-
-def from_bytes(content: bytes, source: str) -> list[Demonstration]:
-    """The inverse of `to_bytes`.
-
-    Raises:
-      UsageError: the content is damaged; names its source.
-    """
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as held:
-            arrays = {name: held[name] for name in held.files}
-        whole = StepTokens(*(arrays[name] for name in (*_TOKEN_FIELDS, *_PATCH_FIELDS)))
-        if np.count_nonzero(whole.modality == Modality.IMAGE) != len(whole.patches):
-            raise ValueError("patches are missing")
-        ends = [0, *np.cumsum(arrays["sizes"]).tolist()]
-        if ends[-1] != len(whole):
-            raise ValueError("timesteps are missing")
-        steps = [whole.cut(a, b) for a, b in pairwise(ends)]
-        found, at = [], 0
-        columns = ("names", "tasks", "steps", "text_once")
-        for name, task, size, once in zip(*(arrays[x].tolist() for x in columns), strict=True):
-            found.append(Demonstration(name, task, tuple(steps[at : at + size]), once))
-            at += size
-    except Exception as error:  # A damaged archive raises whatever its decoder meets.
-        raise UsageError(
-            f"{source}: no demonstrations, or damaged ({error}). Start the training again, or act "
-            "without a prompt."
-        ) from None
-    return found

@@ -1,12 +1,14 @@
 """How a training begins or goes on: what does not fit is refused, and RUN is written."""
 
 import os
+from contextlib import ExitStack
 from importlib.metadata import version
 
 import jax
 from jax.sharding import Mesh
 
 from gato_data import __version__
+from gato_data.errors import UsageError
 from gato_data.loading.loader import Loader
 from gato_data.loading.sources import Wanted
 from gato_data.storage import files
@@ -44,14 +46,38 @@ def begin(
       UsageError: something does not fit the data, the devices, or the run that is there.
     """
     known = runs.read_run(output) if runs.exists(output) else None
+    if known is None and checkpoints.steps_of(output):
+        raise UsageError(
+            f"{output}: holds checkpoints, but no {runs.RUN_FILE} that says of what training. Put "
+            "it back, or name another --output."
+        )
+    # Its threads end with it, also where something is refused below.
+    with ExitStack() as refused:
+        run, loader = _opened(source, output, model, training, init, mesh, known, refused)
+        refused.pop_all()
+        return run, loader
+
+
+def _opened(
+    source: Wanted,
+    output: str,
+    model: ModelConfig,
+    training: TrainingConfig,
+    init: str | None,
+    mesh: Mesh,
+    known: Run | None,
+    refused: ExitStack,
+) -> tuple[Run, Loader]:
     blocks = known.feed.data_shards if known else mesh.shape[DATA]
     check_devices(training.batch, mesh.shape[DATA], blocks)
-    loader = feeding.open_loader(
-        source,
-        batch=training.batch,
-        seed=training.seed,
-        data_shards=blocks,
-        patch_budget=known.feed.patch_budget if known else None,
+    loader = refused.enter_context(
+        feeding.open_loader(
+            source,
+            batch=training.batch,
+            seed=training.seed,
+            data_shards=blocks,
+            patch_budget=known.feed.patch_budget if known else None,
+        )
     )
     builds = {one.build.directory: one.build for one in loader.stream.sources}
     manifests, names = [build.manifest for build in builds.values()], list(builds)
@@ -81,7 +107,7 @@ def begin(
         feed=Feed(loader.stream.identity, blocks, patches, places),
         sources=tuple(name if files.is_remote(name) else os.path.abspath(name) for name in names),
         datasets=datasets,
-        init=init,
+        init=None if init is None else os.path.abspath(init),
         versions={"gato-data": __version__, **{name: version(name) for name in _LIBRARIES}},
     )
     if jax.process_index() == 0:

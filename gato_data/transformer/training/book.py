@@ -130,7 +130,7 @@ class Book:
         raise GatoDataError(
             f"{self._run.directory}: at step {done.step} the loss is {found['loss']} and the norm "
             f"of its gradient {found['gradient_norm']}, on the sequences "
-            f"{', '.join(done.ids[:_NAMED])}{more} ({path} names all). The last checkpoint is from "
-            "before it. Look at these sequences with `gato-data inspect`; if they are sound, train "
-            "anew with a lower --rate or with --clip 1."
+            f"{', '.join(done.ids[:_NAMED])}{more} ({path} names all). What checkpoints there are "
+            "are from before it. Look at these sequences with `gato-data inspect`; if they are "
+            "sound, train anew with a lower --rate or with --clip 1."
         )

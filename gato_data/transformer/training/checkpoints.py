@@ -172,7 +172,14 @@ def save(run: str, metadata: Metadata, arrays: Mapping[str, Array]) -> None:
                 with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
                     np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
 
-    files.publish(file_of(run, metadata.step), write)
+    path = file_of(run, metadata.step)
+    try:
+        files.publish(path, write)
+    except OSError as error:
+        # A full disk does not say where it is full.
+        raise OSError(
+            error.errno, f"{error.strerror}; no checkpoint was published", path
+        ) from error
     point_to_best(run, metadata)
 
 

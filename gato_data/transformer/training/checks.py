@@ -123,8 +123,9 @@ def check_goes_on(
         *_differences("model", run.model.to_json(), model.to_json()),
         *_differences("training", run.training.to_json(), training.to_json()),
     ]
-    if (run.init or None) != (init or None):
-        pairs.append(("init", run.init, init))
+    wanted = None if init is None else os.path.abspath(init)
+    if run.init != wanted:
+        pairs.append(("init", run.init, wanted))
     if pairs:
         told = ", ".join(f"{name} is {old!r}, not {new!r}" for name, old, new in pairs)
         raise UsageError(

@@ -44,7 +44,7 @@ class Fed:
 
     Attributes:
       arrays: for the step.
-      ids: "data set/sequence id" of the rows of this host.
+      ids: `sequence_id` of the rows of this host.
       work: of this host.
     """
 
@@ -72,11 +72,7 @@ def feed(batch: Batch, datasets: Mapping[str, int], mesh: Mesh) -> Fed:
         )
         for name, values in local.items()
     }
-    ids = tuple(
-        f"{name}/{sequence}"
-        for name, sequence, is_one in zip(names, sequences, batch["valid"], strict=True)
-        if is_one
-    )
+    ids = tuple(one for one, is_one in zip(sequences, batch["valid"], strict=True) if is_one)
     return Fed(arrays, ids, work_of(batch))
 
 

@@ -9,8 +9,10 @@ from itertools import islice
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
 
+from gato_data.errors import GatoDataError
 from gato_data.loading.loader import Loader
 from gato_data.loading.sources import Wanted
 from gato_data.transformer.config import ModelConfig
@@ -105,7 +107,7 @@ def _train(
         machine = assemble(run, mesh, habits.fsdp, make)
         state, standing = _start(run, habits, machine, loader)
         check_same_step(output, standing.step)
-        job = _Job(run, source, habits, mesh, machine, loader)
+        job = _Job(run, habits, mesh, machine, loader)
         is_writer = jax.process_index() == 0
         with (
             Log(output, standing.step, is_writer) as log,
@@ -133,7 +135,6 @@ class _Job:
     """What stays the same while a training goes on."""
 
     run: Run
-    source: Wanted
     habits: Habits
     mesh: Mesh
     machine: Machine
@@ -209,8 +210,12 @@ def _validate(job: _Job, state: State, book: Book, step: int) -> Sums | None:
         return None
     sums = Sums()
     feed_ = job.run.feed
+    # As a list: of a mixture's builds those without the split are left out, and weights mean
+    # nothing where all sequences are seen.
+    builds = dict.fromkeys(one.build.directory for one in job.loader.stream.sources)
     with open_loader(
-        job.source,
+        list(builds),
+        datasets=list(job.run.datasets),
         batch=job.run.training.batch,
         seed=job.run.training.seed,
         data_shards=feed_.data_shards,
@@ -221,16 +226,33 @@ def _validate(job: _Job, state: State, book: Book, step: int) -> Sums | None:
         for batch in islice(loader, job.habits.validation_batches):
             fed = feed(batch, job.numbers, job.mesh)
             sums.add(jax.device_get(job.machine.evaluate(state.values, fed.arrays)), fed.work)
+    if sums.mean is not None and not np.isfinite(sums.mean):
+        raise GatoDataError(
+            f"{job.run.directory}: after step {step} the loss of the validation split is "
+            f"{sums.mean}, so no checkpoint of it is kept. Train anew with a lower --rate or with "
+            "--clip 1."
+        )
     book.tell(step, {"validation": sums.describe(job.run.datasets)})
     return sums
 
 
 def _save(job: _Job, state: State, standing: Standing) -> None:
-    """Publishes a checkpoint, and removes those that are no longer kept. Raises OSError."""
+    """Publishes a checkpoint, and removes those that are no longer kept.
+
+    Raises:
+      GatoDataError: an array of it is not finite.
+      OSError: it cannot be written.
+    """
     arrays = job.machine.gather(state)
     if jax.process_index() > 0:
         return
     directory = job.run.directory
+    wrong = [name for name, array in arrays.items() if not np.isfinite(array).all()]
+    if wrong:
+        raise GatoDataError(
+            f"{directory}: after step {standing.step} {wrong[0]} is not finite, so no checkpoint "
+            "of it is kept. Train anew with a lower --rate or with --clip 1."
+        )
     metadata = Metadata(
         standing=standing,
         by=job.split,

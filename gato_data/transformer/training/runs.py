@@ -154,7 +154,7 @@ def read_run(directory: str) -> Run:
             directory,
             ModelConfig.from_json(given["model"]),
             TrainingConfig.from_json(given["training"]),
-            Feed(**given["feed"]),
+            _feed(given["feed"]),
             tuple(map(str, given["sources"])),
             tuple(map(str, given["datasets"])),
             given["init"],
@@ -170,6 +170,20 @@ def read_run(directory: str) -> Run:
             f"{path}: damaged, or of another version of gato-data ({error}). Train anew into "
             "another directory."
         ) from None
+
+
+def _feed(given: Mapping[str, Any]) -> Feed:
+    """What decides the batches. Raises ValueError, TypeError: a field is missing or wrong."""
+    feed = Feed(**given)
+    numbers = {"data_shards": feed.data_shards}
+    optional = {"patch_budget": feed.patch_budget, "target_budget": feed.target_budget}
+    numbers |= {name: value for name, value in optional.items() if value is not None}
+    for name, value in numbers.items():
+        if type(value) is not int or value < 1:
+            raise ValueError(f"feed: {name} is {value!r}, but must be an integer from 1 on")
+    if not isinstance(feed.identity, str):
+        raise ValueError(f"feed: identity is {feed.identity!r}, but must be a string")
+    return feed
 
 
 def load_model(directory: str, which: str | int = "best") -> tuple["Gato", checkpoints.Metadata]:
@@ -227,10 +241,15 @@ def check_model(path: str, found: Mapping[str, Any], wanted: ModelConfig) -> Non
       UsageError: names the fields that differ.
     """
     free = _ANY if wanted.position != "learned" else _ANY[:-1]
+    try:
+        # Fields that are newer than the checkpoint have their defaults.
+        known = ModelConfig.from_json(found).to_json()
+    except (UsageError, TypeError) as error:
+        raise UsageError(f"{path}: of no model that this version knows ({error})") from None
     different = [
-        f"{name} {found.get(name)!r} instead of {value!r}"
+        f"{name} {known[name]!r} instead of {value!r}"
         for name, value in wanted.to_json().items()
-        if name not in free and found.get(name) != value
+        if name not in free and known[name] != value
     ]
     if different:
         raise UsageError(

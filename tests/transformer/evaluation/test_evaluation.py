@@ -15,14 +15,15 @@ from gato_data.transformer.evaluation.evaluation import Task, evaluate
 from gato_data.transformer.evaluation.measuring import Settings
 from gato_data.transformer.evaluation.report import to_json
 from gato_data.transformer.evaluation.scores import MEAN_ACTION, POLICY, ZEROED
-from gato_data.transformer.evaluation.trained import Deployment, TrainedModel, spaces_of
+from gato_data.transformer.evaluation.spaces import spaces_of
+from gato_data.transformer.evaluation.trained import Deployment, TrainedModel
 from pipelines import cli
 from tests.building.builds import build_here, write_config
 
 MODEL = ModelConfig(
     layers=1, width=16, heads=2, head_size=8, hidden=16, patch_channels=4, patch_groups=2
 )
-AWAY, POLE = "prompted/away", "gymnasium/CartPole-v1"
+AWAY, POLE = "prompted/left", "gymnasium/CartPole-v1"
 SMALL = Settings(episodes=4, parallel=3)
 
 
@@ -36,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     record(AWAY, str(found), episodes=8, seed=0)
     record(POLE, str(found), episodes=6, seed=0, noise=1)
     common = {"kind": "rlds", "task": "episode_metadata/task", "filter": "off"}
-    away = {"name": "prompted_away", "path": "prompted_away/1.0.0", **common}
+    away = {"name": "prompted_left", "path": "prompted_left/1.0.0", **common}
     pole = {"name": "poles", "path": "gymnasium_cart_pole_v1/1.0.0", **common}
     for name, dataset, probability in (("one", away, 0.5), ("two", pole, 0.0)):
         config = {
@@ -88,7 +89,7 @@ def test_prompts_are_as_in_training_unless_asked_for(folder: Path) -> None:
     trained = TrainedModel(str(folder / "run"))
     lengths = {
         (name, asked): trained.prompt_length(name, dataset, Deployment(prompt_length=asked))
-        for name, dataset in ((AWAY, "prompted_away"), (POLE, "poles"))
+        for name, dataset in ((AWAY, "prompted_left"), (POLE, "poles"))
         for asked in (None, 0, 8)
     }
     assert lengths == {
@@ -103,7 +104,7 @@ def test_prompts_are_as_in_training_unless_asked_for(folder: Path) -> None:
     # Timesteps have three tokens.
     for length, tokens in ((None, 15), (0, 0), (8, 6)):
         deployment = Deployment(prompt_length=length)
-        policy: Any = trained.policy(AWAY, environment, "prompted_away", 1, deployment)
+        policy: Any = trained.policy(AWAY, environment, "prompted_left", 1, deployment)
         policy.begin(0, 5)
         assert len(policy.context(0)) == tokens
 
@@ -119,7 +120,7 @@ def test_without_prompts_and_controls_the_builds_are_not_needed(folder: Path) ->
         with pytest.raises(UsageError, match="no finished build"):
             plain(folder, tasks, Settings(episodes=1, controls=True), prompt_length=0)
         shutil.copytree(folder / "two", folder / "one")
-        with pytest.raises(UsageError, match=r"not the build that .*run was trained on"):
+        with pytest.raises(UsageError, match=r"the build that .*run was trained on is not there"):
             plain(folder, tasks, SMALL)
         shutil.rmtree(folder / "one")
     finally:
@@ -129,10 +130,10 @@ def test_without_prompts_and_controls_the_builds_are_not_needed(folder: Path) ->
 @pytest.mark.parametrize(
     ("tasks", "options", "message"),
     [
-        (["prompted/toward"], {}, r"^prompted/toward: .*run was not trained on a data set 'prompt"
-         r"ed_toward', but on prompted_away, poles\. Say by which"),
-        ([f"{AWAY}=poles"], {}, r"prompted/away: the data have .*state.* lacks"),
-        (["gymnasium/CartPole-v1=prompted_away"], {}, r"CartPole-v1: .*steps/observation/target"),
+        (["prompted/right"], {}, r"^prompted/right: .*run was not trained on a data set 'prompt"
+         r"ed_right', but on prompted_left, poles\. Say by which"),
+        ([f"{AWAY}=poles"], {}, r"prompted/left: the data have .*state.* lacks"),
+        (["gymnasium/CartPole-v1=prompted_left"], {}, r"CartPole-v1: .*steps/observation/light"),
         (["nothing/there"], {}, "There is no environment 'nothing/there'"),
         (["babyai-captions/GoToLocal=poles"], {}, "gives scenes, not episodes"),
         ([], {}, "at least one environment"),

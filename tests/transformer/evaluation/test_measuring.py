@@ -24,15 +24,11 @@ from tests.transformer.evaluation.fakes import Counting, Noting, counted
 LQR = "dm_control/lqr-lqr_2_1"
 
 
-def no_mean() -> np.int64:
-    raise AssertionError("the mean action is not needed")
-
-
 def test_policy_expert_and_chance_meet_the_same_seeds() -> None:
     settings = Settings(episodes=7, seed=3, parallel=2)
     environments = [Counting() for _ in range(settings.rows)]
     progress: list[int] = []
-    found = measure("a/x", "set", environments, Noting(), no_mean, settings, progress.append)
+    found = measure("a/x", "set", environments, Noting(), None, settings, progress.append)
     seeds = unseen_seeds("a/x", 3, 7)
     assert list(found.episodes) == [POLICY, EXPERT, RANDOM]
     assert [x.seed for x in found.episodes[RANDOM]] == seeds
@@ -57,7 +53,7 @@ def test_controls_see_nothing() -> None:
     settings = Settings(episodes=3, controls=True)
     policy = Watching()
     environments = [Counting() for _ in range(settings.rows)]
-    found = measure("a/x", "set", environments, policy, lambda: np.int64(4), settings)
+    found = measure("a/x", "set", environments, policy, np.int64(4), settings)
     assert list(found.episodes) == [POLICY, EXPERT, RANDOM, NO_ACTION, MEAN_ACTION, ZEROED]
     steps = [x.steps for x in found.episodes[POLICY]]
     returns = {name: [x.return_ for x in found.episodes[name]] for name in found.episodes}
@@ -89,7 +85,7 @@ def test_no_action_is_measured_where_it_is_zero() -> None:
             advice = [environments[row].expert_action() for row in rows]
             return [np.asarray(action) / 2 for action in advice]
 
-    found = measure(LQR, "set", environments, Half(), no_mean, settings)
+    found = measure(LQR, "set", environments, Half(), None, settings)
     assert found.zero == NO_ACTION
     mean = {name: found.mean_return(name) for name in found.episodes}
     assert mean[RANDOM] < mean[NO_ACTION] < mean[POLICY] < mean[EXPERT] < 1000

@@ -92,7 +92,7 @@ def test_recorded_episodes_start_below_them() -> None:
     [
         ("gymnasium/CartPole-v1-perturbed", 60),
         ("dm_control/lqr-lqr_2_1", 20),
-        ("prompted/away", 30),
+        ("prompted/left", 30),
         ("babyai/GoToLocal", 70),
         ("metaworld/reach-v3", 12),
     ],

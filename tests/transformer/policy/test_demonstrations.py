@@ -1,7 +1,6 @@
 """Demonstrations are the first whole timesteps of good episodes, as the shards have them."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,12 +9,8 @@ import pytest
 
 from gato_data.errors import UsageError
 from gato_data.transformer.policy.demonstrations import (
-    Demonstration,
     demonstrations,
-    from_bytes,
-    to_bytes,
 )
-from gato_data.transformer.policy.step_tokens import join
 from gato_data.vocabulary import ACTION_POSITION
 from tests.transformer.policy.recordings import Recorded
 from tests.transformer.policy.test_encoder import encoder_of
@@ -68,27 +63,3 @@ def test_episodes_below_the_median_come_last(toy: Recorded) -> None:
 def test_none_is_an_error(toy: Recorded) -> None:
     with pytest.raises(UsageError, match="no sequence of 'toy' of the task 'fly' begins"):
         demonstrations(toy.build, "toy", task="fly")
-
-
-def same(one: Demonstration, other: Demonstration) -> bool:
-    whole: list[Any] = [join(list(x.timesteps)) for x in (one, other)]
-    sizes = [[len(step) for step in x.timesteps] for x in (one, other)]
-    fields = ("tokens", "modality", "local_position", "patches", "patch_rows", "patch_columns")
-    equal = all(np.array_equal(getattr(whole[0], x), getattr(whole[1], x)) for x in fields)
-    named = (one.name, one.task, one.text_once) == (other.name, other.task, other.text_once)
-    return equal and named and sizes[0] == sizes[1]
-
-
-def test_a_file_of_them(toy: Recorded, symbols_once: Recorded) -> None:
-    given = demonstrations(toy.build, "toy") + demonstrations(symbols_once.build, "played")
-    content = to_bytes(given)
-    found = from_bytes(content, "here")
-    assert len(found) == len(given)
-    assert all(same(a, b) for a, b in zip(given, found, strict=True))
-    assert from_bytes(to_bytes([]), "here") == []
-
-
-@pytest.mark.parametrize("damage", [slice(0, 100), slice(0, -40), slice(10, None), slice(0, 0)])
-def test_a_damaged_file_is_refused(toy: Recorded, damage: slice) -> None:
-    with pytest.raises(UsageError, match=r"run/prompts\.npz: no demonstrations, or damaged"):
-        from_bytes(to_bytes(demonstrations(toy.build, "toy"))[damage], "run/prompts.npz")

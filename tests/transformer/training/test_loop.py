@@ -14,6 +14,8 @@ from gato_data.errors import GatoDataError, UsageError
 from gato_data.transformer.training import checkpoints, runs
 from gato_data.transformer.training.loop import train
 from gato_data.transformer.training.progress import Silent
+from tests.building.builds import build_here, write_config
+from tests.conftest import tiny_config
 from tests.transformer.training.small_runs import (
     HABITS,
     MODEL,
@@ -148,3 +150,20 @@ def test_weights_of_another_run(unbroken: Path, tiny_build_arrow: Path, tmp_path
     assert runs.read_run(str(run)).init == str(unbroken)
     with pytest.raises(UsageError, match="another config: init is"):
         train(str(tiny_build_arrow), str(run), model, training, habits=HABITS)
+
+
+def test_a_mixture_of_which_one_build_alone_has_a_validation_split(
+    tiny_build_arrow: Path, tiny_input: Path, tmp_path: Path
+) -> None:
+    config = tiny_config("arrow")
+    alone = [{**config["datasets"][0], "name": "alone", "validation": 0.0}]
+    build_here(
+        write_config(tiny_input, {**config, "datasets": alone}, "alone.yaml"), tmp_path / "b"
+    )
+    mixture = tmp_path / "mixture.yaml"
+    mixture.write_text(f"{tiny_build_arrow}: 1\n{tmp_path / 'b'}: 1\n")
+    run = tmp_path / "run"
+    summary = train(str(mixture), str(run), MODEL, replace(TRAINING, steps=3), habits=HABITS)
+    assert (summary.step, summary.by, summary.best) == (3, "validation", 3)
+    *_, last = (json.loads(line) for line in (run / "log.jsonl").read_text().splitlines())
+    assert set(last["validation"]["datasets"]) == {"toy", "plain"}

@@ -1,5 +1,6 @@
 """What is refused before any work, with what would be right."""
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gato_data.errors import UsageError
+from gato_data.errors import GatoDataError, UsageError
 from gato_data.transformer.training import runs
 from gato_data.transformer.training.checks import check_devices
 from gato_data.transformer.training.loop import train
@@ -115,3 +116,44 @@ def test_weights_to_begin_with(
     assert "of a model with heads 2 instead of 4. Train" in told
     told = refused(init=str(unbroken), source=str(other_text))
     assert "text model is another than that of" in told
+
+
+def test_checkpoints_of_nobody_knows_what(refused: Refuse, copy: Path) -> None:
+    (copy / "run.json").unlink()
+    assert "no run.json that says of what training" in refused(output=str(copy))
+    assert not (copy / "run.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("data_shards", "a"), ("data_shards", 0), ("target_budget", -5), ("patch_budget", 1.5)],
+)
+def test_numbers_of_the_feed_that_are_none(
+    refused: Refuse, copy: Path, name: str, value: object
+) -> None:
+    given = json.loads((copy / "run.json").read_text())
+    given["feed"][name] = value
+    (copy / "run.json").write_text(json.dumps(given))
+    assert f"feed: {name} is {value!r}" in refused(output=str(copy))
+
+
+def test_sizes_beyond_any_machine() -> None:
+    with pytest.raises(UsageError, match=r"these sizes make [\d,]{15,} parameters, more than"):
+        replace(MODEL, width=10**8)
+
+
+def test_a_newer_field_has_its_default_in_older_checkpoints() -> None:
+    old = MODEL.to_json()
+    del old["hide_actions"]
+    runs.check_model("old", old, MODEL)
+    with pytest.raises(UsageError, match="hide_actions False instead of True"):
+        runs.check_model("old", old, replace(MODEL, hide_actions=True))
+
+
+def test_weights_that_are_not_finite_are_not_kept(
+    unbroken: Path, tmp_path: Path, tiny_build_arrow: Path
+) -> None:
+    training = replace(TRAINING, steps=1, warmup=0, rate=1e39, clip=None)
+    with pytest.raises(GatoDataError, match=r"is not finite, so no checkpoint of it is kept"):
+        train(str(tiny_build_arrow), str(tmp_path / "run"), MODEL, training, habits=HABITS)
+    assert not list((tmp_path / "run").glob("checkpoints/*.npz"))
