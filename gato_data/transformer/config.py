@@ -156,6 +156,28 @@ def _require(name: str, value: Any, holds: bool, wanted: str) -> None:
         raise UsageError(f"model: {name} is {value!r}, but must be {wanted}.")
 
 
+def parameter_count(config: ModelConfig) -> dict[str, int]:
+    """Parameters by what they belong to, as arithmetic on the sizes."""
+    c = config
+    queries, keys = c.heads * c.head_size, c.keys_heads * c.head_size
+    attention = 2 * c.width * queries + 2 * c.width * keys + (2 * c.head_size if c.qk_norm else 0)
+    feed_forward = c.width * c.hidden + c.hidden // 2 * c.width
+    norms = 2 * 2 * c.width
+    channels = c.patch_channels
+    convolution = 9 * channels * channels + channels
+    stem = 9 * PATCH_COLOURS * channels + channels
+    projection = PATCH_SIDE * PATCH_SIDE * channels * c.width + c.width
+    return {
+        "ids": c.vocabulary * c.width,
+        "local positions": LOCAL_ROWS * c.width,
+        "patch positions": 2 * PATCH_POSITIONS * c.width,
+        "patches": stem + c.patch_blocks * 2 * (convolution + 2 * channels) + projection,
+        "positions": c.length * c.width if c.position == "learned" else 0,
+        "blocks": c.layers * (attention + feed_forward + norms),
+        "final norm": 2 * c.width,
+    }
+
+
 @dataclass(frozen=True)
 class Preset:
     """A model and what it is trained with.
@@ -192,25 +214,3 @@ def preset(name: str) -> Preset:
     if found is None:
         raise UsageError(f"There is no preset {name!r}. The presets are {', '.join(PRESETS)}.")
     return found
-
-
-def parameter_count(config: ModelConfig) -> dict[str, int]:
-    """Parameters by what they belong to, as arithmetic on the sizes."""
-    c = config
-    queries, keys = c.heads * c.head_size, c.keys_heads * c.head_size
-    attention = 2 * c.width * queries + 2 * c.width * keys + (2 * c.head_size if c.qk_norm else 0)
-    feed_forward = c.width * c.hidden + c.hidden // 2 * c.width
-    norms = 2 * 2 * c.width
-    channels = c.patch_channels
-    convolution = 9 * channels * channels + channels
-    stem = 9 * PATCH_COLOURS * channels + channels
-    projection = PATCH_SIDE * PATCH_SIDE * channels * c.width + c.width
-    return {
-        "ids": c.vocabulary * c.width,
-        "local positions": LOCAL_ROWS * c.width,
-        "patch positions": 2 * PATCH_POSITIONS * c.width,
-        "patches": stem + c.patch_blocks * 2 * (convolution + 2 * channels) + projection,
-        "positions": c.length * c.width if c.position == "learned" else 0,
-        "blocks": c.layers * (attention + feed_forward + norms),
-        "final norm": 2 * c.width,
-    }
