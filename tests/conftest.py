@@ -8,7 +8,7 @@ import pytest
 from hypothesis import Phase, settings
 
 # Keras chooses its backend at its first import; tests of TensorFlow have processes of their own.
-os.environ["KERAS_BACKEND"] = "jax"
+os.environ["KERAS_BACKEND"] = os.environ.get("GATO_DATA_TESTS_BACKEND", "jax")
 
 # `make mutants`: the same examples for every mutant, and the first failure, not the smallest.
 settings.register_profile(

@@ -145,4 +145,4 @@ def test_reward_tells_success(name: str, mistakes: int, success: bool) -> None:
     assert rewards == [0.0] * mistakes + [1.0] * (20 - mistakes)
     # Observations that were handed out stay as they were.
     assert len({float(observation["light"][0]) for observation in seen}) == 21
-    assert seen[0]["target"].dtype == np.float32
+    assert seen[0]["light"].dtype == np.float32

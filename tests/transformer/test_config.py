@@ -17,7 +17,7 @@ def test_json_and_back() -> None:
     every = {name: one.model for name, one in PRESETS.items()} | small.CONFIGS
     for config in every.values():
         assert ModelConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
-    assert len(small.BASE.to_json()) == 18
+    assert len(small.BASE.to_json()) == 19
 
 
 def test_defaults_are_those_of_the_paper_where_it_names_them() -> None:

@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
@@ -68,7 +68,11 @@ class Book:
         """
         found = {name: np.asarray(value) for name, value in jax.device_get(done.metrics).items()}
         if not (np.isfinite(found["loss"]) and np.isfinite(found["gradient_norm"])):
-            self._refuse(done, found)
+            self.refuse(
+                done,
+                f"the loss is {found['loss']} and the norm of its gradient "
+                f"{found['gradient_norm']}, on",
+            )
         self._metrics = found
         self._sums.add(found, done.work)
         self.since.add(found, done.work)
@@ -121,15 +125,23 @@ class Book:
         self._began, self._timed, self._steps = time.monotonic(), Work(), 0
         return found
 
-    def _refuse(self, done: Done, found: Mapping[str, Any]) -> None:
+    def refuse(self, done: Done, what: str) -> NoReturn:
+        """Stops a training at a step that went wrong, naming its batch.
+
+        Args:
+          done: the step.
+          what: what is wrong, as a beginning of "… the sequences".
+
+        Raises:
+          GatoDataError: always.
+        """
         path = files.join(self._run.directory, BAD_BATCH)
         if jax.process_index() == 0:
-            told = {"step": done.step, "loss": str(found["loss"]), "sequences": list(done.ids)}
+            told = {"step": done.step, "what": what, "sequences": list(done.ids)}
             files.publish_bytes(path, json.dumps(told, indent=1).encode())
         more = f" and {len(done.ids) - _NAMED} more" if len(done.ids) > _NAMED else ""
         raise GatoDataError(
-            f"{self._run.directory}: at step {done.step} the loss is {found['loss']} and the norm "
-            f"of its gradient {found['gradient_norm']}, on the sequences "
+            f"{self._run.directory}: at step {done.step} {what} the sequences "
             f"{', '.join(done.ids[:_NAMED])}{more} ({path} names all). What checkpoints there are "
             "are from before it. Look at these sequences with `gato-data inspect`; if they are "
             "sound, train anew with a lower --rate or with --clip 1."

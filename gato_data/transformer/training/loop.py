@@ -12,7 +12,6 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from gato_data.errors import GatoDataError
 from gato_data.loading.loader import Loader
 from gato_data.loading.sources import Wanted
 from gato_data.transformer.config import ModelConfig
@@ -190,22 +189,26 @@ def _loop(
         under_way = Done(step, fed.ids, fed.work, metrics)
         if step % job.habits.checkpoint_every == 0 or step == job.run.training.steps:
             book.enter(under_way)
-            under_way = None
             book.write(step)
-            found = _validate(job, state, book, step)
+            found = _validate(job, state, book, under_way)
             standing = standing.compared(step, found if found else book.since)
-            _save(job, state, standing)
+            _save(job, state, standing, book, under_way)
+            under_way = None
             book.restart()
     if under_way is not None:
         book.enter(under_way)
         book.write(step)
         standing = standing.moved(step, book.since)
-        _save(job, state, standing)
+        _save(job, state, standing, book, under_way)
     return standing
 
 
-def _validate(job: _Job, state: State, book: Book, step: int) -> Sums | None:
-    """The losses of the validation split, told; None where there is none."""
+def _validate(job: _Job, state: State, book: Book, done: Done) -> Sums | None:
+    """The losses of the validation split after a step, told; None where there is none.
+
+    Raises:
+      GatoDataError: they are not finite.
+    """
     if job.split != "validation":
         return None
     sums = Sums()
@@ -227,32 +230,25 @@ def _validate(job: _Job, state: State, book: Book, step: int) -> Sums | None:
             fed = feed(batch, job.numbers, job.mesh)
             sums.add(jax.device_get(job.machine.evaluate(state.values, fed.arrays)), fed.work)
     if sums.mean is not None and not np.isfinite(sums.mean):
-        raise GatoDataError(
-            f"{job.run.directory}: after step {step} the loss of the validation split is "
-            f"{sums.mean}, so no checkpoint of it is kept. Train anew with a lower --rate or with "
-            "--clip 1."
-        )
-    book.tell(step, {"validation": sums.describe(job.run.datasets)})
+        book.refuse(done, f"the loss of the validation split became {sums.mean}, by an update on")
+    book.tell(done.step, {"validation": sums.describe(job.run.datasets)})
     return sums
 
 
-def _save(job: _Job, state: State, standing: Standing) -> None:
-    """Publishes a checkpoint, and removes those that are no longer kept.
+def _save(job: _Job, state: State, standing: Standing, book: Book, done: Done) -> None:
+    """Publishes a checkpoint after a step, and removes those that are no longer kept.
 
     Raises:
       GatoDataError: an array of it is not finite.
       OSError: it cannot be written.
     """
     arrays = job.machine.gather(state)
+    wrong = [name for name, array in arrays.items() if not np.isfinite(array).all()]
+    if wrong:
+        book.refuse(done, f"{wrong[0]} became infinite or no number, by an update on")
     if jax.process_index() > 0:
         return
     directory = job.run.directory
-    wrong = [name for name, array in arrays.items() if not np.isfinite(array).all()]
-    if wrong:
-        raise GatoDataError(
-            f"{directory}: after step {standing.step} {wrong[0]} is not finite, so no checkpoint "
-            "of it is kept. Train anew with a lower --rate or with --clip 1."
-        )
     metadata = Metadata(
         standing=standing,
         by=job.split,

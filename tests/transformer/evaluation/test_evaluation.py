@@ -115,9 +115,9 @@ def test_without_prompts_and_controls_the_builds_are_not_needed(folder: Path) ->
     try:
         found = plain(folder, tasks, Settings(episodes=1), prompt_length=0)
         assert found["prompt_length"] == {AWAY: 0}
-        with pytest.raises(UsageError, match="no finished build"):
+        with pytest.raises(UsageError, match="was trained on is not there"):
             plain(folder, tasks, SMALL)
-        with pytest.raises(UsageError, match="no finished build"):
+        with pytest.raises(UsageError, match="was trained on is not there"):
             plain(folder, tasks, Settings(episodes=1, controls=True), prompt_length=0)
         shutil.copytree(folder / "two", folder / "one")
         with pytest.raises(UsageError, match=r"the build that .*run was trained on is not there"):
