@@ -210,7 +210,7 @@ def test_a_killed_worker_ends_the_run_and_the_next_one_goes_on(
                     break
         time.sleep(0.01)
     assert killed
-    _, errors = running.communicate(timeout=60)
+    _, errors = running.communicate(timeout=180)
     assert running.returncode == 1
     assert "A worker process of the local runner died" in errors.decode()
     assert "Traceback" not in errors.decode()
