@@ -12,7 +12,7 @@ from gato_data.sequencing.tokens import TokenisedEpisode
 from gato_data.tokenizers.text import TextTokenizer
 from gato_data.vocabulary import Modality, Vocabulary
 from tests.sequencing.examples import planned_window
-from tests.sequencing.test_tokens import Made, episodes
+from tests.sequencing.random_episodes import Made, episodes
 
 # By modality: ids from, to (exclusive). Discrete ids start at the offset.
 RANGES = {

@@ -1,34 +1,24 @@
 """From the columns of an episode to its tokens, against values of the paper and a slow loop."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from gato_data.errors import ContentError
-from gato_data.sequencing.episode import Column, Episode, Field, StepLayout
-from gato_data.sequencing.tokens import EpisodeTokens, TokenisedEpisode
+from gato_data.sequencing.episode import Column, Episode, StepLayout
+from gato_data.sequencing.tokens import TokenisedEpisode
 from gato_data.storage.example import BytesColumn
 from gato_data.tokenizers.text import TextTokenizer
 from gato_data.vocabulary import IMAGE, SEPARATOR, Modality, Vocabulary
-from tests.oracle.rlds_fixtures import WORDS
 from tests.sequencing.examples import (
-    PATCH_FIELDS,
-    TOKEN_FIELDS,
     ArrayFrames,
-    assert_same,
     continuous,
     discrete,
     key,
     layout,
-    ragged,
-    ragged_texts,
-    slow_tokens,
     texts,
 )
 
@@ -388,121 +378,3 @@ def test_images_are_decoded_for_the_steps_asked_for_only() -> None:
     assert frames.asked == []
     found.tokens(7, 13)  # steps of 3 tokens
     assert frames.asked == [(2, 5)]
-
-
-# Random layouts against the slow loop.
-
-Made = tuple[Episode, StepLayout]
-
-
-@st.composite
-def episodes(draw: st.DrawFn) -> Made:
-    """Random layouts of up to four keys on each side; values equal in all steps, or ragged."""
-    steps = draw(st.integers(1, 6))
-    random = np.random.default_rng(draw(st.integers(0, 2**32)))
-    columns: dict[str, Column] = {}
-    order: list[list[Field]] = [[], []]
-    for is_action in (False, True):
-        kinds = ["text", "same text", "discrete", "continuous"] + ["image"] * (not is_action)
-        for number, kind in enumerate(draw(st.lists(st.sampled_from(kinds), max_size=4))):
-            path = f"{'action' if is_action else 'observation'}/{number}"
-            shape = tuple(draw(st.lists(st.integers(0, 3), max_size=2)))
-            make = _ragged_column if draw(st.booleans()) else _column
-            field, columns[path] = make(random, path, kind, steps, shape, is_action)
-            order[is_action].append(field)
-    return Episode(steps, columns), StepLayout(tuple(order[0]), tuple(order[1]))
-
-
-def _column(
-    random: np.random.Generator,
-    path: str,
-    kind: str,
-    steps: int,
-    shape: tuple[int, ...],
-    is_action: bool,
-) -> tuple[Field, Column]:
-    size = int(np.prod(shape))
-    if kind == "image":
-        height, width = (16 * int(random.integers(1, 3)) for _ in range(2))
-        shape = shape[:1]
-        pixels = random.integers(0, 256, (steps * int(np.prod(shape)), height, width, 3))
-        frames = ArrayFrames(pixels.astype(np.uint8), int(np.prod(shape)))
-        return key(path, Modality.IMAGE, *shape, height, width, 3), frames
-    if kind.endswith("text"):
-        one = _words(random, size)
-        column = texts(
-            *(
-                word
-                for _ in range(steps)
-                for word in (one if "same" in kind else _words(random, size))
-            )
-        )
-        return key(path, Modality.TEXT, *shape, action=is_action), column
-    if kind == "discrete":
-        values = random.integers(0, 1024, (steps, *shape))
-        return discrete(path, *shape, action=is_action), values
-    floats = (random.normal(size=(steps, *shape)) * 10.0 ** random.integers(-3, 4)).astype(
-        np.float32
-    )
-    return continuous(path, *shape, action=is_action), floats
-
-
-def _ragged_column(
-    random: np.random.Generator,
-    path: str,
-    kind: str,
-    steps: int,
-    shape: tuple[int, ...],
-    is_action: bool,
-) -> tuple[Field, Column]:
-    """The same with lists of 0 to 2 values a step; `shape` does not matter."""
-    counts = random.integers(0, 3, steps).tolist()
-    if kind == "image":
-        pixels = random.integers(0, 256, (sum(counts), 16, 32, 3)).astype(np.uint8)
-        frames = ArrayFrames(pixels, each=tuple(counts))
-        return key(path, Modality.IMAGE, None, 16, 32, 3), frames
-    if kind.endswith("text"):
-        words = [_words(random, count) for count in counts]
-        return key(path, Modality.TEXT, None, action=is_action), ragged_texts(words)
-    if kind == "discrete":
-        numbers = [random.integers(0, 1024, count).tolist() for count in counts]
-        return discrete(path, None, action=is_action), ragged(numbers, np.int64)
-    values = [random.normal(size=count).tolist() for count in counts]
-    return continuous(path, None, action=is_action), ragged(values, np.float32)
-
-
-def _words(random: np.random.Generator, count: int) -> Sequence[str]:
-    return [" ".join(random.choice(WORDS, size=int(random.integers(0, 4)))) for _ in range(count)]
-
-
-@settings(deadline=None, max_examples=150)
-@given(made=episodes(), offset=st.sampled_from([0, 33027, 70000]), data=st.data())
-def test_random_layouts(text: TextTokenizer, made: Made, offset: int, data: st.DataObject) -> None:
-    episode, order = made
-    expected = slow_tokens(episode, order, text, offset)
-    found = TokenisedEpisode(episode, order, Vocabulary(offset), text)
-    assert found.steps.starts.tolist() == expected["starts"]
-    assert found.image_tokens == expected["modality"].count(Modality.IMAGE)
-    whole = found.tokens()
-    assert_same(whole, expected)
-    start = data.draw(st.integers(0, found.steps.tokens - 1))
-    stop = data.draw(st.integers(start + 1, found.steps.tokens))
-    assert_slice(found.tokens(start, stop), whole, start, stop)
-
-
-def assert_slice(part: EpisodeTokens, whole: EpisodeTokens, start: int, stop: int) -> None:
-    """`part` holds whole steps around [start, stop), and there the same as `whole`."""
-    timestep = whole.fields["timestep"]
-    first = timestep.tolist().index(timestep[start])
-    last = len(timestep) - timestep.tolist()[::-1].index(timestep[stop - 1])
-    assert part.offset == first
-    assert len(part.fields["tokens"]) == last - first
-    for name in TOKEN_FIELDS:
-        values = part.cut(start, stop)[name]
-        assert values.tolist() == whole.fields[name][start:stop].tolist(), name
-    images = np.cumsum([0, *(whole.fields["modality"] == Modality.IMAGE)])
-    for name in PATCH_FIELDS:
-        rows = part.patch_fields[name][part.patch_range(start, stop)]
-        np.testing.assert_array_equal(
-            rows, whole.patch_fields[name][images[start] : images[stop]], err_msg=name
-        )

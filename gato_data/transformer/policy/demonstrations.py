@@ -26,7 +26,6 @@ from gato_data.transformer.policy.step_tokens import StepTokens
 from gato_data.vocabulary import ACTION_POSITION
 
 _TRAIN = "train"
-_TOKEN_FIELDS = ("tokens", "modality", "local_position")
 _PATCH_FIELDS = ("patches", "patch_rows", "patch_columns")
 # Candidates that are looked at for each demonstration that is wanted: half of them, or fewer, have
 # returns below the median.

@@ -4,7 +4,7 @@ The paper decodes an action "by inverting the tokenization procedure" (section 2
 say what becomes of ids that stand for no action of the environment. Here they are never sampled.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -150,8 +150,3 @@ def nest(flat: Mapping[str, Any]) -> Any:
             inner = inner.setdefault(group, {})
         inner[last] = value
     return nested
-
-
-def windows(components: Sequence[Component]) -> int:
-    """Ids that are looked at for each component: those of the widest modality."""
-    return max(component.width for component in components)

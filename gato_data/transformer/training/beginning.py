@@ -1,7 +1,6 @@
 """How a training begins or goes on: what does not fit is refused, and RUN is written."""
 
 import os
-from contextlib import ExitStack
 from importlib.metadata import version
 
 import jax
@@ -9,6 +8,7 @@ from jax.sharding import Mesh
 
 from gato_data import __version__
 from gato_data.errors import UsageError
+from gato_data.loading.directory import Build
 from gato_data.loading.loader import Loader
 from gato_data.loading.sources import Wanted
 from gato_data.storage import files
@@ -51,52 +51,71 @@ def begin(
             f"{output}: holds checkpoints, but no {runs.RUN_FILE} that says of what training. Put "
             "it back, or name another --output."
         )
-    # Its threads end with it, also where something is refused below.
-    with ExitStack() as refused:
-        run, loader = _opened(source, output, model, training, init, mesh, known, refused)
-        refused.pop_all()
-        return run, loader
+    blocks = known.feed.data_shards if known else mesh.shape[DATA]
+    check_devices(training.batch, mesh.shape[DATA], blocks)
+    loader = feeding.open_loader(
+        source,
+        batch=training.batch,
+        seed=training.seed,
+        data_shards=blocks,
+        patch_budget=known.feed.patch_budget if known else None,
+    )
+    try:
+        if known is None:
+            return _new_run(source, output, model, training, init, mesh, loader), loader
+        _hold_to(known, model, training, init, loader)
+        return known, loader
+    except BaseException:
+        # Its threads end with it.
+        loader.close()
+        raise
 
 
-def _opened(
+def _builds_of(loader: Loader) -> dict[str, Build]:
+    """The builds of a loader by their directories."""
+    return {one.build.directory: one.build for one in loader.stream.sources}
+
+
+def _datasets_of(loader: Loader) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(one.dataset for one in loader.stream.sources))
+
+
+def _hold_to(
+    known: Run, model: ModelConfig, training: TrainingConfig, init: str | None, loader: Loader
+) -> None:
+    """Refuses to go on with a run under another config or on other data. Raises UsageError."""
+    builds = _builds_of(loader)
+    manifests, names = [build.manifest for build in builds.values()], list(builds)
+    check_data(model, manifests, names)
+    check_same_ids(manifests, names, known.manifests, known.directory)
+    identity, datasets = loader.stream.identity, _datasets_of(loader)
+    check_goes_on(known, model, training, init, identity, datasets)
+
+
+def _new_run(
     source: Wanted,
     output: str,
     model: ModelConfig,
     training: TrainingConfig,
     init: str | None,
     mesh: Mesh,
-    known: Run | None,
-    refused: ExitStack,
-) -> tuple[Run, Loader]:
-    blocks = known.feed.data_shards if known else mesh.shape[DATA]
-    check_devices(training.batch, mesh.shape[DATA], blocks)
-    loader = refused.enter_context(
-        feeding.open_loader(
-            source,
-            batch=training.batch,
-            seed=training.seed,
-            data_shards=blocks,
-            patch_budget=known.feed.patch_budget if known else None,
-        )
-    )
-    builds = {one.build.directory: one.build for one in loader.stream.sources}
+    loader: Loader,
+) -> Run:
+    """A run that is begun, on disk. Raises UsageError: something does not fit."""
+    builds = _builds_of(loader)
     manifests, names = [build.manifest for build in builds.values()], list(builds)
     check_data(model, manifests, names)
-    datasets = tuple(dict.fromkeys(one.dataset for one in loader.stream.sources))
-    if known:
-        check_same_ids(manifests, names, known.manifests, known.directory)
-        check_goes_on(known, model, training, init, loader.stream.identity, datasets)
-        return known, loader
     if init is not None:
         earlier = runs.read_run(init)
         check_init(model, earlier)
         check_same_ids(manifests, names, earlier.manifests, earlier.directory)
         checkpoints.read_metadata(checkpoints.choose(init, "best"))
+    blocks = mesh.shape[DATA]
     patches = loader.stream.room.patches
     places = None
     # Without images the rows of a batch are one block, which lies on all devices: choosing places
     # of it would move them between devices.
-    if patches is not None or mesh.shape[DATA] == 1:
+    if patches is not None or blocks == 1:
         places = feeding.target_budget(
             source, batch=training.batch, seed=training.seed, blocks=blocks if patches else 1
         )
@@ -106,10 +125,10 @@ def _opened(
         training=training,
         feed=Feed(loader.stream.identity, blocks, patches, places),
         sources=tuple(name if files.is_remote(name) else os.path.abspath(name) for name in names),
-        datasets=datasets,
+        datasets=_datasets_of(loader),
         init=None if init is None else os.path.abspath(init),
         versions={"gato-data": __version__, **{name: version(name) for name in _LIBRARIES}},
     )
     if jax.process_index() == 0:
         runs.write_run(run, list(builds.values()))
-    return run, loader
+    return run

@@ -143,6 +143,6 @@ class Book:
         raise GatoDataError(
             f"{self._run.directory}: at step {done.step} {what} the sequences "
             f"{', '.join(done.ids[:_NAMED])}{more} ({path} names all). What checkpoints there are "
-            "are from before it. Look at these sequences with `gato-data inspect`; if they are "
-            "sound, train anew with a lower --rate or with --clip 1."
+            "are from before it. An id begins with its data set, of which `gato-data inspect` "
+            "shows sequences; if they are sound, train anew with a lower --rate or with --clip 1."
         )

@@ -77,7 +77,13 @@ class Run:
     @cached_property
     def manifests(self) -> tuple[dict[str, Any], ...]:
         """Of the builds, in the order of `sources`. Raises UsageError: one is missing, damaged."""
-        return tuple(read_manifest(self.data(place)) for place in range(len(self.sources)))
+        try:
+            return tuple(read_manifest(self.data(place)) for place in range(len(self.sources)))
+        except UsageError as error:
+            raise UsageError(
+                f"{self.directory}: what it keeps of its data is missing or damaged ({error}). "
+                "Copy the whole folder of the training again."
+            ) from None
 
     def data(self, place: int) -> str:
         """The folder of what is kept of a build."""

@@ -14,6 +14,8 @@ from gato_data.transformer.training import runs
 from gato_data.transformer.training.checks import check_devices
 from gato_data.transformer.training.loop import train
 from gato_data.transformer.training.settings import Habits
+from tests.building.builds import build_here, write_config
+from tests.conftest import tiny_config
 from tests.transformer.training.small_runs import HABITS, MODEL, TRAINING, checkpoint
 
 Refuse = Callable[..., str]
@@ -156,3 +158,23 @@ def test_weights_that_are_no_good_are_not_kept(tmp_path: Path, tiny_build_arrow:
         train(str(tiny_build_arrow), str(tmp_path / "run"), MODEL, training, habits=HABITS)
     assert not list((tmp_path / "run").glob("checkpoints/*.npz"))
     assert json.loads((tmp_path / "run/non_finite.json").read_text())["step"] == 1
+
+
+def test_weights_that_are_no_numbers_are_not_kept_where_nothing_validates_them(
+    tmp_path: Path, tiny_input: Path
+) -> None:
+    config = tiny_config("arrow")
+    alone = [{**config["datasets"][1], "validation": 0.0}]
+    path = write_config(tiny_input, {**config, "datasets": alone}, "unvalidated.yaml")
+    build = build_here(path, tmp_path / "build")
+    training = replace(TRAINING, steps=1, warmup=0, rate=1e39, clip=None)
+    with pytest.raises(GatoDataError, match=r"at step 1 .* became infinite or no number, by an"):
+        train(str(build), str(tmp_path / "run"), MODEL, training, habits=HABITS)
+    assert not list((tmp_path / "run").glob("checkpoints/*.npz"))
+    assert len(json.loads((tmp_path / "run/non_finite.json").read_text())["sequences"]) == 8
+
+
+def test_a_run_that_was_copied_in_part(copy: Path) -> None:
+    shutil.rmtree(copy / "data")
+    with pytest.raises(UsageError, match="Copy the whole folder of the training again"):
+        _ = runs.read_run(str(copy)).manifests
