@@ -5,18 +5,18 @@ BIN := $(VENV)/bin
 DEMO := demo
 TRAIN_DEMO := train-demo
 # In it each gets steps enough for its purpose; `tests/transformer/test_train_demo.py` has fewer.
-TRAIN_STEPS := 5000
+TRAIN_STEPS := 3600
 TRAIN_SEED := 0
-SHUFFLED_STEPS := 1500
+SHUFFLED_STEPS := 1000
 TASKS := babyai/GoToRedBallNoDists babyai/GoToLocal gymnasium/CartPole-v1-perturbed \
 	dm_control/lqr-lqr_2_1 metaworld/reach-v3
 TRAIN := $(BIN)/gato-data train --preset tiny --set hide_actions=true --batch 8 --rate 4e-3 --clip 1
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help demo train-demo test test-slow test-torch tpu-compile fidelity mutants catalogue lint format bench clean
+.PHONY: help demo train-demo shuffled-demo test test-slow test-torch tpu-compile fidelity mutants catalogue lint format bench clean
 
 help:  ## Lists the targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' || \
@@ -44,28 +44,31 @@ demo: $(VENV)/.ready  ## Records experts and scenes, trains a vocabulary, builds
 
 # A step on processors allocates and frees the scores of the head, hundreds of megabytes. Kept in one
 # place and in large pages, they cost no page faults, which doubles the speed.
-train-demo: export GLIBC_TUNABLES := glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184:glibc.malloc.top_pad=268435456
+train-demo shuffled-demo: export GLIBC_TUNABLES := glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184:glibc.malloc.top_pad=268435456
 train-demo: $(VENV)/.ready  ## Records experts, trains a model on them, and lets it act beside them.
 	rm -rf $(TRAIN_DEMO)
 	$(BIN)/gato-data record babyai/GoToRedBallNoDists babyai/GoToLocal \
 		--output $(TRAIN_DEMO)/data --episodes 500 --seed 1
-	$(BIN)/gato-data record gymnasium/CartPole-v1-perturbed dm_control/lqr-lqr_2_1 \
-		--output $(TRAIN_DEMO)/data --episodes 60 --seed 1
-	$(BIN)/gato-data record metaworld/reach-v3 --output $(TRAIN_DEMO)/data --episodes 100 --seed 1
+	$(BIN)/gato-data record dm_control/lqr-lqr_2_1 --output $(TRAIN_DEMO)/data --episodes 60 --seed 1
+	$(BIN)/gato-data record gymnasium/CartPole-v1-perturbed metaworld/reach-v3 \
+		--output $(TRAIN_DEMO)/data --episodes 500 --max-steps 150 --seed 1
 	$(BIN)/gato-data vocab $(TRAIN_DEMO)/data/babyai_go_to_red_ball_no_dists/1.0.0 \
 		$(TRAIN_DEMO)/data/babyai_go_to_local/1.0.0 --output $(TRAIN_DEMO)/text.model
 	$(BIN)/gato-data build configs/train_demo.yaml --output $(TRAIN_DEMO)/out
 	$(TRAIN) $(TRAIN_DEMO)/out --steps $(TRAIN_STEPS) --seed $(TRAIN_SEED) --output $(TRAIN_DEMO)/run
-	$(BIN)/gato-data evaluate $(TRAIN_DEMO)/run $(TASKS) --episodes 50 --parallel 50 --checkpoint last \
+	$(BIN)/gato-data evaluate $(TRAIN_DEMO)/run $(TASKS) --episodes 50 --parallel 50 --checkpoint last --temperature 0.5 \
 		--from-zero dm_control/lqr-lqr_2_1=no-action --controls \
 		--json $(TRAIN_DEMO)/scores.json --plot $(TRAIN_DEMO)/scores.png
-	@echo "The same model, trained on the same observations with the actions of other steps:"
+
+# The control of the demo: what the same model learns from the same observations without their actions.
+shuffled-demo: $(VENV)/.ready  ## After train-demo: trains on actions of other steps, which must fail.
+	rm -rf $(TRAIN_DEMO)/shuffled*
 	$(BIN)/python -m benchmarks.shuffled_actions $(TRAIN_DEMO)/data $(TRAIN_DEMO)/shuffled
 	sed 's|train-demo/data|train-demo/shuffled|' configs/train_demo.yaml > $(TRAIN_DEMO)/shuffled.yaml
 	$(BIN)/gato-data build $(TRAIN_DEMO)/shuffled.yaml --output $(TRAIN_DEMO)/shuffled-out --quiet
 	$(TRAIN) $(TRAIN_DEMO)/shuffled-out --steps $(SHUFFLED_STEPS) --output $(TRAIN_DEMO)/shuffled-run
 	$(BIN)/gato-data evaluate $(TRAIN_DEMO)/shuffled-run $(TASKS) --episodes 20 --parallel 20 \
-		--checkpoint last --from-zero dm_control/lqr-lqr_2_1=no-action
+		--checkpoint last --temperature 0.5 --from-zero dm_control/lqr-lqr_2_1=no-action
 
 test: $(VENV)/.ready  ## Runs the tests.
 	$(BIN)/python -m pytest -q -m "not slow" -n logical --dist loadfile

@@ -40,12 +40,14 @@ def record(
     episodes: int,
     seed: int,
     noise: float = 0.0,
+    max_steps: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> RecordingSummary:
     """Records episodes of an environment's expert as a standard RLDS/TFDS directory.
 
-    Every episode is a pure function of (seed, environment, its index, noise): recording more of
-    them adds to the same ones, and recording twice gives the same bytes.
+    Every episode is a pure function of (seed, environment, its index, noise), of which `max_steps`
+    are kept: recording more of them adds to the same ones, and recording twice gives the same
+    bytes.
 
     Args:
       environment: a name that `available` lists, such as babyai/GoToLocal.
@@ -54,6 +56,8 @@ def record(
       seed: at least 0.
       noise: in [0, 1]; actions are replaced by random ones with a probability that is drawn for
         each episode uniformly from [0, noise).
+      max_steps: of an episode, at least 1; what is longer is cut, as by a time limit. Many short
+        episodes show more starts and goals than a few long ones do. None: as the environment has.
       progress: is given the number of episodes recorded so far, after each.
 
     Raises:
@@ -63,6 +67,8 @@ def record(
     check_numbers(episodes, seed, "episode")
     if not 0 <= noise <= 1:
         raise UsageError(f"The noise is a probability in [0, 1], not {noise}.")
+    if max_steps is not None and max_steps < 1:
+        raise UsageError(f"An episode needs at least 1 step, not {max_steps}.")
     made = registry.make(environment)
     name = registry.dataset_name(environment)
     path = files.join(output, name, writer.VERSION)
@@ -75,7 +81,9 @@ def record(
     def recorded() -> Iterator[Episode]:
         nonlocal unfinished
         for index in range(episodes):
-            episode = roll_out(made, environment, seed=seed, index=index, noise=noise)
+            episode = roll_out(
+                made, environment, seed=seed, index=index, noise=noise, max_steps=max_steps
+            )
             # Before the yield: nobody comes back to a generator for what follows its last one.
             steps.append(len(episode.actions))
             returns.append(episode.total_reward)

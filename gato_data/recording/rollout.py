@@ -43,7 +43,13 @@ class Episode:
 
 
 def roll_out(
-    environment: ExpertEnvironment, name: str, *, seed: int, index: int, noise: float
+    environment: ExpertEnvironment,
+    name: str,
+    *,
+    seed: int,
+    index: int,
+    noise: float,
+    max_steps: int | None = None,
 ) -> Episode:
     """Records one episode.
 
@@ -61,6 +67,7 @@ def roll_out(
       seed: of the whole recording.
       index: of the episode in the recording.
       noise: upper end of the episodes' noise, in [0, 1].
+      max_steps: after which the episode is cut, at least 1.
     """
     level = noise * draws.uniform(seed, "recording noise", name, index)
     choices = draws.generator(seed, "recording actions", name, index)
@@ -70,7 +77,7 @@ def roll_out(
     actions: list[Action] = []
     rewards: list[float] = []
     terminated = truncated = gave_up = False
-    while not (terminated or truncated):
+    while not (terminated or truncated or len(actions) == max_steps):
         action = environment.expert_action()
         gave_up = action is None
         if gave_up and actions:

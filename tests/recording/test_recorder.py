@@ -101,6 +101,14 @@ def test_truncation_is_not_terminal(tmp_path: Path) -> None:
     assert [step["discount"] for step in episode["steps"]] == [1.0] * 500 + [0.0]
 
 
+def test_what_max_steps_cuts_is_truncated(tmp_path: Path) -> None:
+    summary = record(CARTPOLE, str(tmp_path), episodes=2, seed=0, max_steps=5)
+    assert (summary.steps, summary.return_max, summary.unfinished) == (10, 5.0, 0)
+    for episode in read(summary.path):
+        assert [step["is_last"] for step in episode["steps"]] == [False] * 5 + [True]
+        assert not any(step["is_terminal"] for step in episode["steps"])
+
+
 @pytest.mark.parametrize("family", ["babyai", "babyai-pixels"])
 def test_babyai_features(tmp_path: Path, family: str) -> None:
     import tensorflow_datasets as tfds
@@ -212,6 +220,7 @@ def test_progress_and_a_failure_on_the_way(tmp_path: Path) -> None:
     [
         ({"episodes": 0}, "at least 1 episode, not 0"),
         ({"seed": -1}, "seed must be"),
+        ({"max_steps": 0}, "at least 1 step, not 0"),
         ({"noise": 1.5}, r"probability in \[0, 1\], not 1\.5"),
         ({"noise": float("nan")}, r"not nan"),
     ],

@@ -270,3 +270,18 @@ def test_the_bot_gives_up_when_a_box_is_gone() -> None:
     assert environment.expert_action() is None
     environment.reset(0)
     assert environment.expert_action() is not None
+
+
+def test_max_steps_cuts_an_episode_and_changes_nothing_before(cartpole: ExpertEnvironment) -> None:
+    name = "gymnasium/CartPole-v1"
+    whole = roll_out(cartpole, name, seed=3, index=8, noise=0.2)
+    cut = roll_out(cartpole, name, seed=3, index=8, noise=0.2, max_steps=7)
+    assert len(whole.actions) > 7
+    assert (len(cut.actions), len(cut.observations), len(cut.rewards)) == (7, 8, 7)
+    assert (cut.terminated, cut.gave_up) == (False, False)
+    for mine, other in zip(cut.observations, whole.observations, strict=False):
+        assert all(np.array_equal(mine[key], other[key]) for key in other)
+    assert cut.actions == whole.actions[:7]
+    # An episode that ends by itself is whole.
+    longer = roll_out(cartpole, name, seed=3, index=8, noise=0.2, max_steps=len(whole.actions) + 1)
+    assert len(longer.actions) == len(whole.actions)
