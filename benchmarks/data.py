@@ -21,7 +21,7 @@ def _dictionary(features: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _tensor(dtype: str, *shape: int) -> dict[str, Any]:
+def tensor(dtype: str, *shape: int) -> dict[str, Any]:
     sides = {"dimensions": [str(side) for side in shape]} if shape else {}
     return {
         "pythonClassName": _CLASSES + "tensor_feature.Tensor",
@@ -29,7 +29,7 @@ def _tensor(dtype: str, *shape: int) -> dict[str, Any]:
     }
 
 
-def _image(*shape: int) -> dict[str, Any]:
+def image(*shape: int) -> dict[str, Any]:
     return {
         "pythonClassName": _CLASSES + "image_feature.Image",
         "image": {
@@ -40,23 +40,31 @@ def _image(*shape: int) -> dict[str, Any]:
     }
 
 
-def _rlds(observation: Mapping[str, Any], action: Any) -> dict[str, Any]:
+def text() -> dict[str, Any]:
+    return {"pythonClassName": _CLASSES + "text_feature.Text", "text": {}}
+
+
+def rlds(
+    observation: Mapping[str, Any], action: Any, metadata: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The features of episodes, as `features.json` has them."""
     step = _dictionary(
         {
             "observation": _dictionary(observation),
             "action": action,
-            "reward": _tensor("float32"),
-            "discount": _tensor("float32"),
-            "is_first": _tensor("bool"),
-            "is_last": _tensor("bool"),
-            "is_terminal": _tensor("bool"),
+            "reward": tensor("float32"),
+            "discount": tensor("float32"),
+            "is_first": tensor("bool"),
+            "is_last": tensor("bool"),
+            "is_terminal": tensor("bool"),
         }
     )
     steps = {
         "pythonClassName": _CLASSES + "dataset_feature.Dataset",
         "sequence": {"feature": step, "length": "-1"},
     }
-    return _dictionary({"steps": steps})
+    held = {"episode_metadata": _dictionary(metadata)} if metadata else {}
+    return _dictionary({"steps": steps} | held)
 
 
 def _step_fields(generator: np.random.Generator, steps: int) -> dict[str, Any]:
@@ -100,8 +108,8 @@ def pixels(number: int, steps: int = 100, side: int = 64) -> dict[str, Any]:
     }
 
 
-PROPRIOCEPTIVE = _rlds({"state": _tensor("float32", 17)}, _tensor("float32", 6))
-PIXELS = _rlds({"image": _image(64, 64, 3), "state": _tensor("float32", 7)}, _tensor("float32", 7))
+PROPRIOCEPTIVE = rlds({"state": tensor("float32", 17)}, tensor("float32", 6))
+PIXELS = rlds({"image": image(64, 64, 3), "state": tensor("float32", 7)}, tensor("float32", 7))
 
 
 def write_rlds(

@@ -186,6 +186,7 @@ def _dataset_problems(dataset: dict[str, Any]) -> Iterator[Problem]:
         yield Problem((), "neither path nor tfds is given. Say where the data set lies by one.")
     if path is not None and tfds is not None:
         yield Problem(("tfds",), "path and tfds are both given. Remove one of the two.")
+    yield from _duplicate_problems(dataset)
     if dataset["kind"] in CORPUS_KINDS:
         yield from _corpus_problems(dataset)
         return
@@ -198,6 +199,20 @@ def _dataset_problems(dataset: dict[str, Any]) -> Iterator[Problem]:
     for key, rule, task in rules_of(dataset):
         for problem in _filter_problems(rule, task):
             yield Problem((*key, *problem.key), problem.text)
+
+
+def _duplicate_problems(dataset: dict[str, Any]) -> Iterator[Problem]:
+    if dataset.get("duplicates") != "keep_first":
+        return
+    is_corpus = dataset["kind"] in CORPUS_KINDS
+    named = dataset.get("fields", {}).get("id") if is_corpus else dataset.get("episode_id")
+    if named is None:
+        key = "fields: {id: …}" if is_corpus else "episode_id"
+        yield Problem(
+            ("duplicates",),
+            f"without `{key}`, ids are file names and record numbers, of which none stands twice. "
+            f"Remove it, or name the field of the id by `{key}`.",
+        )
 
 
 def _minari_problems(dataset: dict[str, Any]) -> Iterator[Problem]:

@@ -5,6 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from gato_data.masking import masked
+
+# Keys of a config whose values may be addresses.
+_ADDRESSES = frozenset({"images", "path", "text_model"})
+
 
 @dataclass(frozen=True)
 class VocabularyConfig:
@@ -199,6 +204,8 @@ class DatasetConfig:
       task: None: the data set's name.
       agent: None: all episodes come from one agent.
       episode_id: path of the field that identifies an episode; None: file name and record number.
+      duplicates: what is done with an id that stands more than once: an error, or the first episode
+        is kept, in the order of files and records.
       observation: None: everything under steps/observation.
       action_range: of all continuous actions, or of each by its path; None: they lie in [-1, 1].
       clip: whether actions outside their range are clipped, or refused.
@@ -219,6 +226,7 @@ class DatasetConfig:
     task: FieldReference | None = None
     agent: FieldReference | None = None
     episode_id: str | None = None
+    duplicates: Literal["refuse", "keep_first"] = "refuse"
     observation: tuple[str, ...] | None = None
     action: tuple[str, ...] = ("steps/action",)
     action_range: ActionRange | Mapping[str, ActionRange] | None = field(default=None, hash=False)
@@ -244,6 +252,7 @@ class CorpusConfig:
       split: of a TFDS directory, or of files whose names begin with it.
       fields: role -> the paths that the field may have, with `;` between.
       validation: the share of records held out.
+      duplicates: what is done with an id that stands more than once; as of episodes.
       weight: share of the sequences in a mixture, relative to the other data sets.
       assumed: what `plan --assume-sizes` takes it to hold.
     """
@@ -256,6 +265,7 @@ class CorpusConfig:
     split: str = "train"
     fields: Mapping[str, str] = field(default_factory=dict, hash=False)
     validation: float = 0.0
+    duplicates: Literal["refuse", "keep_first"] = "refuse"
     weight: float = 1.0
     assumed: AssumedSize | None = None
 
@@ -347,7 +357,8 @@ class Config:
     def to_json(self) -> dict[str, Any]:
         """The config as plain JSON, every default written out, valid by the schema.
 
-        Equal for equal configs; holds no absolute path that the user did not write.
+        Equal for equal configs; holds no absolute path that the user did not write, and no password
+        of an address: those are masked.
         """
         plain: dict[str, Any] = {
             section.name: _plain(getattr(self, section.name))
@@ -358,6 +369,9 @@ class Config:
         for dataset in plain["datasets"]:
             if "filter" in dataset:
                 dataset["filter"] = dataset["filter"] or "off"
+        for place in (plain["vocabulary"], *plain["datasets"]):
+            for key in _ADDRESSES & place.keys():
+                place[key] = place[key] and masked(place[key])
         return plain
 
 

@@ -1,8 +1,17 @@
 """The errors that people see: one paragraph each, saying what, where and what to do."""
 
+from gato_data.masking import masked
+
 
 class GatoDataError(Exception):
-    """Something failed while the work ran. The command line exits with status 1."""
+    """Something failed while the work ran. The command line exits with status 1.
+
+    Its message holds no password of an address: those are masked, as it may be logged, or written
+    to the quarantine.
+    """
+
+    def __init__(self, *parts: object) -> None:
+        super().__init__(*(masked(part) if isinstance(part, str) else part for part in parts))
 
 
 class UsageError(GatoDataError):

@@ -1,12 +1,15 @@
 """The front door: `gato-data VERB`. What it ends with, and what people read of an error."""
 
+import contextlib
 import logging
 import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import Any
 
 from gato_data.errors import GatoDataError, UsageError
+from gato_data.masking import masked
 from pipelines.command_line import parser
 from pipelines.verbs import DONE, FAILED, VERBS
 
@@ -34,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return DONE
     except (GatoDataError, OSError) as error:
         if parsed.debug:
-            traceback.print_exc()
+            print(masked(traceback.format_exc()), end="", file=sys.stderr)
         else:
             print(f"gato-data: {_paragraph(error)}", file=sys.stderr)
         return WRONG_USAGE if isinstance(error, UsageError) else FAILED
@@ -54,10 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILED
     except Exception as error:
         if parsed.debug:
-            raise
+            print(masked(traceback.format_exc()), end="", file=sys.stderr)
+            return FAILED
         print(
-            f"gato-data: a defect of this program: {type(error).__name__}: {error}. Please report "
-            "it with what the same command prints with --debug.",
+            f"gato-data: a defect of this program: {type(error).__name__}: {masked(str(error))}. "
+            "Please report it with what the same command prints with --debug.",
             file=sys.stderr,
         )
         return FAILED
@@ -65,7 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _paragraph(error: Exception) -> str:
     if isinstance(error, OSError) and not isinstance(error, GatoDataError):
-        return f"Reading or writing failed: {error}. Mend that and run the same command again."
+        return masked(
+            f"Reading or writing failed: {error}. Mend that and run the same command again."
+        )
     # Names of files and fields come from data, and could drive a terminal.
     return "".join(x if x.isprintable() or x == "\n" else repr(x)[1:-1] for x in str(error))
 
@@ -75,11 +81,28 @@ def _quiet_libraries(is_debugging: bool) -> None:
     # TensorFlow and gRPC write pages about processors and plug-ins.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    logging.setLogRecordFactory(_masked_record)
     if not is_debugging:
         logging.getLogger().setLevel(logging.ERROR)
         # Beam and gRPC log the traceback of every error that Beam also raises.
         logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
         logging.getLogger("grpc").setLevel(logging.CRITICAL)
+        # So do its job servers, through the root logger, and Prism, whose level Beam itself sets.
+        logging.getLogger().addFilter(_is_of_interest)
+        logging.getLogger("PrismJobServer").addFilter(_is_of_interest)
+
+
+def _is_of_interest(record: logging.LogRecord) -> bool:
+    return False
+
+
+def _masked_record(*arguments: Any, **named: Any) -> logging.LogRecord:
+    """What libraries note, such as the options of a job, without passwords and keys."""
+    record = logging.LogRecord(*arguments, **named)
+    # Words that do not fit their form, logging itself tells of.
+    with contextlib.suppress(TypeError, ValueError):
+        record.msg, record.args = masked(record.getMessage()), None
+    return record
 
 
 if __name__ == "__main__":

@@ -37,6 +37,12 @@ def parser() -> argparse.ArgumentParser:
     )
     verb.add_argument("--seed", type=int, default=0, metavar="S", help="0 by default")
     verb.add_argument(
+        "--max-steps",
+        type=_count,
+        metavar="N",
+        help="cuts longer episodes; more short ones show more starts and goals",
+    )
+    verb.add_argument(
         "--noise",
         type=_probability,
         default=0.0,
@@ -103,7 +109,12 @@ def parser() -> argparse.ArgumentParser:
             f"gato-data {name} configs/demo.yaml --output out/demo",
             beam="Unknown options go to Beam: --runner=DataflowRunner --project=…",
         )
-        verb.add_argument("config", metavar="CONFIG", help="YAML file, see configs/")
+        verb.add_argument(
+            "config",
+            metavar="CONFIG",
+            nargs="?" if name == "build" else None,
+            help="YAML file, see configs/",
+        )
         verb.add_argument("--output", required=name == "build", metavar="DIR")
         verb.add_argument(
             "--limit",
@@ -115,6 +126,17 @@ def parser() -> argparse.ArgumentParser:
             "--workers", type=_count, metavar="N", help="local processes (default: by the work)"
         )
         verb.add_argument("--quiet", action="store_true", help="no progress")
+        if name == "build":
+            verb.add_argument(
+                "--from-manifest",
+                metavar="OUT/manifest.json",
+                help="instead of CONFIG: makes that build again, of the same inputs",
+            )
+            verb.add_argument(
+                "--folder",
+                metavar="DIR",
+                help="that relative paths in the config of a manifest start from (this folder)",
+            )
         if name == "plan":
             verb.add_argument(
                 "--assume-sizes",

@@ -1,6 +1,6 @@
 """Running a Beam pipeline: options, worker processes, and errors that people can read."""
 
-import difflib
+import contextlib
 import logging
 import os
 import re
@@ -8,28 +8,33 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
+from apache_beam.runners.runner import PipelineRunner
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from gato_data.errors import GatoDataError, UsageError
+from pipelines import engines
 
 LOCAL_RUNNER = "FnApiRunner"
-# Options of the verbs that take Beam's options, for suggestions.
-OUR_OPTIONS = ("output", "limit", "workers", "quiet", "debug", "size", "sample", "seed")
 _DIRECT_OPTIONS = {"--direct_num_workers", "--direct_running_mode"}
 # Seconds until Beam's worker processes answer; work that takes less time than a few of these is
 # done sooner in this process.
 START_UP_SECONDS = 5.0
 _WORTH_STARTING = 3 * START_UP_SECONDS
 
+_WORKER = "pipelines.worker"
 _WORKER_ENDED = "Worker subprocess exited"
 # What the local runner said of workers that ended before their work did.
 _dead_workers: list[str] = []
+# Whether this process ends its workers itself.
+_is_ending = threading.Event()
 
 _OPEN, _CLOSE = "<<gato-data:", ":gato-data>>"
 _MARKED = re.compile(re.escape(_OPEN) + r"(\w+):(.*?)" + re.escape(_CLOSE), re.DOTALL)
@@ -64,18 +69,12 @@ def options(arguments: Sequence[str], workers: int) -> PipelineOptions:
 
 
 def check_options(arguments: Sequence[str]) -> None:
-    """Refuses options that neither we nor Beam know: Beam would drop them in silence.
+    """Refuses options for Beam that cannot do, before anything runs.
 
     Raises:
-      UsageError: names the option, and one that looks like it.
+      UsageError: there is no such option, value or runner.
     """
-    given = PipelineOptions(list(arguments))
-    known = given.get_all_options()
-    unknown = sorted(given.get_all_options(retain_unknown_options=True).keys() - known.keys())
-    if unknown:
-        close = difflib.get_close_matches(unknown[0], [*OUR_OPTIONS, *known], n=1)
-        hint = f" Did you mean --{close[0]}?" if close else ""
-        raise UsageError(f"--{unknown[0]} is no option of this verb and none of Beam's.{hint}")
+    engines.check(arguments)
 
 
 def is_local(arguments: Sequence[str]) -> bool:
@@ -87,12 +86,13 @@ def _names(arguments: Sequence[str]) -> set[str]:
     return {argument.split("=")[0] for argument in arguments}
 
 
-def _runner(arguments: Sequence[str], workers: int) -> FnApiRunner | None:
-    """The local runner, with processes of its own where there are several workers."""
+def _runner(arguments: Sequence[str], workers: int) -> PipelineRunner | None:
+    """The local runner, with processes of its own where there are several workers; or another."""
     if not is_local(arguments):
-        return None
+        return engines.create(options(arguments, workers))
     if workers > 1 and not _names(arguments) & _DIRECT_OPTIONS:
-        command = f"{shlex.quote(sys.executable)} -m pipelines.worker"
+        # Instead of the shell that Beam starts it by, which would outlive it.
+        command = f"exec {shlex.quote(sys.executable)} -m {_WORKER}"
         return FnApiRunner(SubprocessSDKEnvironment.from_command_string(command))
     return FnApiRunner()
 
@@ -107,27 +107,68 @@ def run(arguments: Sequence[str], workers: int, construct: Callable[[beam.Pipeli
 
     Raises:
       GatoDataError: a step failed; carries the worker's own message.
+      UsageError: the engine cannot be started like this, or refuses an option.
     """
     threading.excepthook = _log_thread_error
     try:
-        pipeline = beam.Pipeline(
-            runner=_runner(arguments, workers), options=options(arguments, workers)
-        )
-        construct(pipeline)
-        pipeline.run().wait_until_finish()
+        with _workers_end_on_interrupt(), contextlib.redirect_stderr(_Screen.of_this_process()):
+            pipeline = beam.Pipeline(
+                runner=_runner(arguments, workers), options=options(arguments, workers)
+            )
+            construct(pipeline)
+            pipeline.run().wait_until_finish()
     except KeyboardInterrupt:
         if not _dead_workers:
             raise
         raise GatoDataError(
-            f"A worker process of the local runner died ({_dead_workers.pop()}; 137 is how a "
+            f"A worker process of the local runner died ({_dead_workers.pop()}; -9 is how a "
             "machine without memory left ends one). Finished units are kept: run the same command "
             "again, with fewer --workers if memory is short."
         ) from None
+    except GatoDataError:
+        raise
     except Exception as error:
         if KeyboardInterrupt.__name__ in str(error):
             # Beam wraps what interrupts a step in this process.
             raise KeyboardInterrupt from None
-        raise _readable(error) from error
+        raise _readable(error, arguments) from error
+
+
+@contextlib.contextmanager
+def _workers_end_on_interrupt() -> Iterator[None]:
+    """Ctrl-C ends workers that hang, too: Beam would wait for them without end."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if before == signal.SIG_IGN and not _dead_workers:
+            # A job in the background, which Ctrl-C does not mean.
+            return
+        _is_ending.set()
+        for worker in _worker_processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)
+        signal.default_int_handler(number, frame)
+
+    _is_ending.clear()
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _worker_processes() -> list[int]:
+    """The local worker processes of this one, as far as the system tells."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, ValueError):
+            parent = int(status.read_text().rpartition(")")[2].split()[1])
+            if parent == os.getpid() and _WORKER in status.with_name("cmdline").read_text():
+                found.append(int(status.parent.name))
+    return found
 
 
 def _log_thread_error(failed: threading.ExceptHookArgs) -> None:
@@ -137,17 +178,21 @@ def _log_thread_error(failed: threading.ExceptHookArgs) -> None:
     fail one by one.
     """
     text = str(failed.exc_value)
-    if _WORKER_ENDED in text and not text.endswith(str(-signal.SIGINT)):
+    is_interrupted = _is_ending.is_set() or text.endswith(str(-signal.SIGINT))
+    if _WORKER_ENDED in text and not is_interrupted:
         # Beam would wait for it without end.
         _dead_workers.append(text)
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
     logging.getLogger("apache_beam").error("%s", text, exc_info=failed.exc_value)
 
 
-def _readable(error: Exception) -> GatoDataError:
+def _readable(error: Exception, arguments: Sequence[str]) -> GatoDataError:
     """The worker's own message, out of the traceback text that runners wrap it in."""
     found = _MARKED.search(str(error))
     if found is None:
+        advice = engines.advice(error, PipelineOptions(list(arguments)))
+        if advice is not None:
+            return UsageError(advice)
         return GatoDataError(
             f"The Beam pipeline failed: {type(error).__name__}: {_last_line(str(error))} "
             "Run with --debug for the traceback. Finished units are kept; the same command goes on."
@@ -159,6 +204,28 @@ def _readable(error: Exception) -> GatoDataError:
 def _last_line(text: str) -> str:
     lines = [line for line in text.strip().splitlines() if line.strip()]
     return lines[-1].strip() if lines else "no message."
+
+
+class _Screen:
+    """Standard error without the tracebacks of our own messages.
+
+    Workers in threads of this process print them there, beside what they log.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._is_end_due = False
+
+    @classmethod
+    def of_this_process(cls) -> Any:
+        return cls(sys.stderr)
+
+    def write(self, text: str) -> int:
+        is_end, self._is_end_due = self._is_end_due and text == "\n", _OPEN in text
+        return len(text) if is_end or self._is_end_due else int(self._stream.write(text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 class ReadableDoFn(beam.DoFn):

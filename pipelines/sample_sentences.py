@@ -1,17 +1,22 @@
 """The Beam job that samples sentences: one file name in, one bounded sample file out.
 
 No sentence goes through the runner: workers publish sample files, one process puts them together.
+Nor do names go into the job: workers read from a file what is to be sampled, so that the graph of
+the job does not grow with it.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.metrics.metric import Metrics
 
 from gato_data.errors import GatoDataError
 from gato_data.storage import files
+from gato_data.storage.at_once import at_once
 from pipelines import runner
 from pipelines.merge_samples import PoolSample, check_faults, merge
 from pipelines.progress import Progress
@@ -25,11 +30,25 @@ _BYTES_A_SECOND = 2e7
 _WORTH_SHOWING = 10.0
 
 
+# Beside the sample files: what a job is to sample, one `Element` a line.
+_LIST = "elements.jsonl"
+
+
+class ListFiles(runner.ReadableDoFn):
+    """Lists what is to be sampled."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def work(self, element: bytes) -> list[str]:
+        return files.read_bytes(self._path).decode().splitlines()
+
+
 class SampleFile(runner.ReadableDoFn):
     """Samples one (data set, file)."""
 
     def __init__(self, sampling: Sampling) -> None:
-        self._sampling = sampling
+        self._sampling = sampling.without_sources()
         self._sentences = Metrics.counter("gato_data", "read_sentences")
         self._faults = Metrics.counter("gato_data", "unusable_records")
 
@@ -37,7 +56,11 @@ class SampleFile(runner.ReadableDoFn):
         self._opened: tuple[int, str] | None = None
         self._texts: Texts
 
-    def work(self, element: Element) -> list[str]:
+    def work(self, element: str) -> list[str]:
+        return [self.sample(Element.from_json(element))]
+
+    def sample(self, element: Element) -> str:
+        """Samples a file; returns its name."""
         # Files of a corpus mostly come one after the other, and there may be very many corpora.
         if self._opened != (element.pool, element.corpus):
             self._texts = element.open(self._sampling)
@@ -45,7 +68,26 @@ class SampleFile(runner.ReadableDoFn):
         found = sample_file(self._sampling, element, self._texts)
         self._sentences.inc(found.sentences)
         self._faults.inc(found.faults)
-        return [element.file]
+        return element.file
+
+
+def add_sample_steps(
+    pipeline: beam.Pipeline, sampling: Sampling, elements: str
+) -> beam.pvalue.PCollection[Any]:
+    """Adds the steps of the job to a pipeline; gives the names of the files.
+
+    Args:
+      pipeline: to add them to.
+      sampling: of what, and how.
+      elements: path of the list of what is to be sampled.
+    """
+    return (
+        pipeline
+        | "Begin" >> beam.Impulse()
+        | "List files" >> beam.ParDo(ListFiles(elements))
+        | "Spread files" >> beam.Reshuffle()
+        | "Sample file" >> beam.ParDo(SampleFile(sampling))
+    )
 
 
 def sample_sentences(
@@ -70,7 +112,8 @@ def sample_sentences(
     elements, missing = _find(sampling)
     while True:
         _run(sampling, missing, arguments, workers, shown)
-        found = {element: _summary(sampling, element) for element in elements}
+        summaries = at_once(partial(_summary, sampling), elements, sampling.folder)
+        found = dict(zip(elements, summaries, strict=True))
         check_faults(sampling, found)
         samples, short = merge(sampling, found)
         if not short:
@@ -87,8 +130,13 @@ def _find(sampling: Sampling) -> tuple[list[Element], list[Element]]:
         opened = {name: corpus.open() for name, corpus in pool.corpora.items()}
         found = elements_of(sampling, number, opened)
         elements += found
-        missing += [x for x in found if not x.is_done(sampling, opened[x.corpus])]
+        done = at_once(partial(_is_done, sampling, opened), found, sampling.folder)
+        missing += [x for x, is_done in zip(found, done, strict=True) if not is_done]
     return elements, missing
+
+
+def _is_done(sampling: Sampling, opened: Mapping[str, Texts], element: Element) -> bool:
+    return element.is_done(sampling, opened[element.corpus])
 
 
 def _run(
@@ -103,31 +151,24 @@ def _run(
         return
     seconds = sum(element.size for element in missing) / _BYTES_A_SECOND
     count = runner.worker_count(workers, seconds, len(missing))
-    for element in missing:
-        _remove(element.path(sampling))
+    list(at_once(_remove, [x.path(sampling) for x in missing], sampling.folder))
     before = _sample_files(sampling)
     shown = progress if seconds > _WORTH_SHOWING else Progress.silent()
     with shown.watch("sampling", len(missing), lambda: _sample_files(sampling) - before):
         if count == 1 and runner.is_local(arguments):
             _sample_here(sampling, missing)
             return
-        runner.run(
-            arguments,
-            count,
-            lambda pipeline: (
-                pipeline
-                | "Input files" >> beam.Create(missing)
-                | "Spread files" >> beam.Reshuffle()
-                | "Sample file" >> beam.ParDo(SampleFile(sampling))
-            ),
-        )
+        elements = files.join(sampling.folder, _LIST)
+        files.publish_bytes(elements, "\n".join(x.to_json() for x in missing).encode())
+        runner.run(arguments, count, lambda x: add_sample_steps(x, sampling, elements))
+        files.remove(elements)
 
 
 def _sample_here(sampling: Sampling, missing: Sequence[Element]) -> None:
     job = SampleFile(sampling)
     job.setup()
     for element in missing:
-        job.work(element)
+        job.sample(element)
 
 
 def _sample_files(sampling: Sampling) -> int:

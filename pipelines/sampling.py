@@ -7,10 +7,12 @@ for why those of all files together give a sample of all their sentences.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
 from gato_data.storage import files
+from gato_data.storage.at_once import at_once
+from pipelines.corpora import Source
 from pipelines.sample_files import SampledFile, read_summary, write_sample
 from pipelines.sentence_sample import SentenceSample
 from pipelines.texts import Texts
@@ -63,6 +65,14 @@ class Sampling:
     seed: int
     folder: str
 
+    def without_sources(self) -> "Sampling":
+        """What workers are given, which does not grow with the files: elements name theirs."""
+        pools = [
+            replace(pool, corpora={x: y for x, y in pool.corpora.items() if _source(y) is None})
+            for pool in self.pools
+        ]
+        return replace(self, pools=pools)
+
 
 @dataclass(frozen=True)
 class Element:
@@ -74,6 +84,7 @@ class Element:
       file: one of `Texts.files`.
       size: its bytes.
       room: bytes of distinct sentences to keep.
+      source: the corpus, where the command line names it; None: it is a data set of a config.
     """
 
     pool: int
@@ -81,6 +92,16 @@ class Element:
     file: str
     size: int
     room: int
+    source: Source | None = None
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Element":
+        stored = json.loads(text)
+        source = stored.pop("source")
+        return cls(**stored, source=None if source is None else Source(**source))
 
     def open(self, sampling: Sampling) -> Texts:
         return self._corpus(sampling).open()
@@ -107,7 +128,7 @@ class Element:
         return texts.is_older(self.file, self.path(sampling))
 
     def _corpus(self, sampling: Sampling) -> Corpus:
-        return sampling.pools[self.pool].corpora[self.corpus]
+        return self.source or sampling.pools[self.pool].corpora[self.corpus]
 
     def _key(self, sampling: Sampling) -> str:
         return json.dumps([self.file, self.size, sampling.seed, repr(self._corpus(sampling))])
@@ -124,14 +145,25 @@ def elements_of(sampling: Sampling, number: int, opened: Mapping[str, Texts]) ->
       number: of the pool.
       opened: its corpora.
     """
-    sizes = {
-        (name, file): texts.size(file) for name, texts in opened.items() for file in texts.files
-    }
-    each = DENSITY * sampling.size / max(1, sum(sizes.values()))
+    found = [(name, file) for name, texts in opened.items() for file in texts.files]
+    sizes = list(at_once(lambda x: opened[x[0]].size(x[1]), found, sampling.folder))
+    each = DENSITY * sampling.size / max(1, sum(sizes))
+    corpora = sampling.pools[number].corpora
     return [
-        Element(number, *names, size, min(sampling.size, max(_LEAST_ROOM, int(each * size))))
-        for names, size in sizes.items()
+        Element(
+            pool=number,
+            corpus=name,
+            file=file,
+            size=size,
+            room=min(sampling.size, max(_LEAST_ROOM, int(each * size))),
+            source=_source(corpora[name]),
+        )
+        for (name, file), size in zip(found, sizes, strict=True)
     ]
+
+
+def _source(corpus: Corpus) -> Source | None:
+    return corpus if isinstance(corpus, Source) else None
 
 
 def sample_file(sampling: Sampling, element: Element, texts: Texts) -> SampledFile:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from gato_data.errors import ContentError
 from gato_data.readers.source import StoredRecord
+from gato_data.storage import files
 from pipelines.sentences import sentences_of
 
 
@@ -70,7 +71,7 @@ class Records(Protocol):
 
     def size(self, file: str) -> int: ...
 
-    def is_older(self, file: str, than: str) -> bool: ...
+    def written(self, file: str) -> int | None: ...
 
     def stated(self, file: str) -> int: ...
 
@@ -101,7 +102,8 @@ class SourceTexts:
         return self.source.size(file)
 
     def is_older(self, file: str, than: str) -> bool:
-        return self.source.is_older(file, than)
+        written, later = self.source.written(file), files.written(than)
+        return written is None or later is None or written <= later
 
     def stated(self, file: str) -> int:
         return self.source.stated(file)

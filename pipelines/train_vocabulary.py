@@ -133,7 +133,7 @@ def train_vocabulary(
       GatoDataError: too many records of a data set are damaged.
     """
     # Not before the command line has turned the log down, to which Beam writes when imported.
-    from pipelines import runner
+    from pipelines import dataflow, runner
     from pipelines.sample_sentences import remove_samples, sample_sentences
 
     if size is not None and not 0 < size <= TEXT_SIZE:
@@ -152,6 +152,7 @@ def train_vocabulary(
             "or more, such as 128MiB."
         )
     runner.check_options(arguments)
+    arguments = dataflow.prepare(arguments, lambda: _places(corpora, output))
     folder = f"{output}.sampling"
     sampling = Sampling(_pools(corpora), sample, seed, folder)
     pools = sample_sentences(sampling, arguments, workers, progress)
@@ -205,6 +206,18 @@ def _pools(corpora: Sequence[str]) -> list[Pool]:
     if not pools:
         raise UsageError(f"{configs[0]}: none of its data sets has text, so none needs a model.")
     return pools
+
+
+def _places(corpora: Sequence[str], output: str) -> dict[str, str]:
+    """What the workers read and write, by what messages call it."""
+    # Not before the command line has turned the log down.
+    from pipelines import dataflow
+
+    if _is_config(corpora[0]):
+        inputs = dataflow.inputs_of(_job(corpora[0]))
+    else:
+        inputs = {f"corpus {number}": corpus for number, corpus in enumerate(corpora, 1)}
+    return {"--output": output} | inputs
 
 
 def _is_config(corpus: str) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from gato_data.errors import UsageError
+from gato_data.masking import masked
 
 if TYPE_CHECKING:
     from gato_data.transformer.config import ModelConfig
@@ -64,12 +65,12 @@ def train(arguments: Arguments) -> None:
         watch=Silent() if arguments.quiet else watcher(sys.stderr, arguments.steps),
     )
     if summary.loss is None:
-        print(f"{summary.run}: all {summary.step} steps are trained already.")
+        print(f"{masked(summary.run)}: all {summary.step} steps are trained already.")
         return
     best = ""
     if summary.best is not None:
         best = f"; best {summary.by} loss {summary.best_loss:.4f} at step {summary.best}"
-    print(f"{summary.step} steps, loss {summary.loss:.4f}{best}: {summary.run}")
+    print(f"{summary.step} steps, loss {summary.loss:.4f}{best}: {masked(summary.run)}")
     losses = losses_of(summary.run)
     print(f"loss {losses[0]:.2f} {curve(losses)} {losses[-1]:.2f}")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gato_data.errors import UsageError
+from gato_data.masking import masked
 from gato_data.wording import counted
 from pipelines.evaluating import evaluate
 from pipelines.training import train
@@ -19,9 +20,12 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from gato_data.building.context import Job
+    from gato_data.building.from_manifest import Original
     from gato_data.config import Config
 
 DONE, FAILED = 0, 1
+# Of the sequences of a damaged shard, `verify` prints so many.
+_IDS_SHOWN = 5
 
 Arguments = argparse.Namespace
 
@@ -71,6 +75,7 @@ def _record(arguments: Arguments) -> None:
                     episodes=count,
                     seed=seed,
                     noise=arguments.noise,
+                    max_steps=arguments.max_steps,
                     progress=done.set,
                 )
                 gave_up = f", {summary.unfinished} cut where the expert gave up"
@@ -126,8 +131,33 @@ def _vocab(arguments: Arguments) -> None:
         out = tables.console()
         out.print(tables.sample_table(summary.pools))
         out.print()
-    print(describe(summary, arguments.output))
+    print(describe(summary, masked(arguments.output)))
     _warn(summary.warnings)
+
+
+def _again(arguments: Arguments) -> "tuple[Job, Original | None]":
+    """What is to be built, and the build that is made again, if it is one."""
+    from gato_data.building.from_manifest import Original
+    from gato_data.storage import files
+
+    if arguments.from_manifest is None:
+        if arguments.config is None or arguments.folder is not None:
+            raise UsageError(
+                "build needs a CONFIG, or --from-manifest OUT/manifest.json with the --folder that "
+                "its relative paths start from."
+            )
+        return _job(arguments), None
+    if arguments.config is not None or arguments.limit is not None:
+        raise UsageError(
+            "--from-manifest takes config and limit from the manifest: leave CONFIG and --limit "
+            "out, or build from the config."
+        )
+    original = Original.read(arguments.from_manifest)
+    folder, output = (
+        path if files.is_remote(path) else str(Path(path).resolve())
+        for path in (arguments.folder or ".", arguments.output)
+    )
+    return original.job(folder, output), original
 
 
 def _job(arguments: Arguments) -> "Job":
@@ -148,7 +178,7 @@ def _job(arguments: Arguments) -> "Job":
 def _progress(arguments: Arguments) -> Any:
     from pipelines.progress import Progress
 
-    return Progress.silent() if arguments.quiet else Progress.to_stderr()
+    return Progress.quiet() if arguments.quiet else Progress.to_stderr()
 
 
 def _plan(arguments: Arguments) -> None:
@@ -237,8 +267,8 @@ def _build(arguments: Arguments) -> None:
     from pipelines import tables
     from pipelines.build_sequences import build
 
-    job = _job(arguments)
-    manifest = build(job, arguments.beam, arguments.workers, _progress(arguments))
+    job, original = _again(arguments)
+    manifest = build(job, arguments.beam, arguments.workers, _progress(arguments), original)
     datasets = manifest["datasets"]
     out = tables.console()
     quarantined = {name: found["quarantined"] for name, found in datasets.items()}
@@ -248,40 +278,47 @@ def _build(arguments: Arguments) -> None:
     counts = manifest["counts"]
     share = tables.share(counts.get("prompted", 0), counts["sequences"])
     prompted = f" ({share} prompted)" * (len(corpora(manifest)) < len(datasets))
+    where = masked(arguments.output)
     out.print(
         f"\n{counted(counts['sequences'], 'sequence')}{prompted}, "
-        f"{tables.short(counts['tokens'])} tokens in {counted(shards, 'shard')}: {arguments.output}"
+        f"{tables.short(counts['tokens'])} tokens in {counted(shards, 'shard')}: {where}"
     )
     if any(quarantined.values()):
-        out.print(f"Unusable records are listed in {arguments.output}/quarantine/.")
+        out.print(f"Unusable records are listed in {where}/quarantine/.")
     _warn(manifest["warnings"])
 
 
 def _warn(warnings: Sequence[str]) -> None:
     for warning in warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        print(f"warning: {masked(warning)}", file=sys.stderr)
 
 
 def _verify(arguments: Arguments) -> int:
+    from gato_data.report.affected import describe
     from gato_data.report.verify import verify
     from gato_data.storage import files
+    from pipelines import tables
     from pipelines.progress import Progress
 
     read: list[None] = []
+    where = masked(arguments.directory)
     total = len(files.list_names(files.join(arguments.directory, "_units"), "[0-9]*.json"))
     with Progress.to_stderr().watch("verifying shard", total, lambda: len(read)):
         found = verify(arguments.directory, on_shard=lambda: read.append(None))
     for problem in found.problems:
-        print(problem)
+        print(tables.printable(problem))
+    for damage in found.affected:
+        print(f"affected: {tables.printable(describe(damage, _IDS_SHOWN))}")
     if found.problems:
         print(
-            f"{arguments.directory}: {counted(len(found.problems), 'problem')} in "
-            f"{counted(found.shards, 'shard')}. To make a shard again, delete its _units/N.json "
-            "and run the same build; for all else, delete the directory and build anew."
+            f"{where}: {counted(len(found.problems), 'problem')}, "
+            f"{counted(found.shards, 'shard')} read. The same `gato-data build` again finds what "
+            "is damaged and makes that again, and nothing else. What is not part of the build, "
+            "remove yourself."
         )
         return FAILED
     print(
-        f"{arguments.directory}: {counted(found.shards, 'shard')}, "
+        f"{where}: {counted(found.shards, 'shard')}, "
         f"{counted(found.sequences, 'sequence')}, all as the manifest says."
     )
     return DONE

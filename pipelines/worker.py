@@ -11,7 +11,8 @@ import sys
 if __name__ == "__main__":
     logging.disable(logging.CRITICAL)
     # Ctrl-C reaches the whole process group; the main process says so, workers just end.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     # Only now, because its import logs, too.
     from apache_beam.runners.worker import sdk_worker_main
 

@@ -52,6 +52,7 @@ datasets:
     task: {literal: sweep}
     agent: steps/observation/agent
     episode_id: episode_metadata/id
+    duplicates: keep_first
     observation: [steps/observation/image, steps/observation/state]
     action: [steps/action/arm, steps/action/gripper]
     action_range: {low: -2, high: [2, 3], leave: [1]}
@@ -93,6 +94,7 @@ EVERY_VALUE = Config(
             task=FieldReference(literal="sweep"),
             agent=FieldReference(path="steps/observation/agent"),
             episode_id="episode_metadata/id",
+            duplicates="keep_first",
             observation=("steps/observation/image", "steps/observation/state"),
             action=("steps/action/arm", "steps/action/gripper"),
             action_range=ActionRange(-2.0, (2.0, 3.0), leave=(1,)),

@@ -29,6 +29,7 @@ SHARED = """
     split: test
     fields: {id: key}
     validation: 0.25
+    duplicates: keep_first
     weight: 2
     assumed: {records: 3, tokens: 5, image_share: 0.5}
 """
@@ -54,6 +55,7 @@ _COMMON: dict[str, Any] = {
     "split": "test",
     "fields": {"id": "key"},
     "validation": 0.25,
+    "duplicates": "keep_first",
     "weight": 2.0,
     "assumed": AssumedSize(3, 5.0, 0.5),
 }
@@ -129,6 +131,7 @@ def test_the_defaults_of_each_kind(tmp_path: Path, kind: str) -> None:
         "split": "train",
         "fields": {},
         "validation": 0.0,
+        "duplicates": "refuse",
         "weight": 1.0,
         "assumed": None,
         **({} if kind == "text" else images),
@@ -193,21 +196,28 @@ REFUSALS = [
         "image_text",
         "task: steps/a",
         "5: datasets[0].task: this key is unknown. Known here: name, kind, path, tfds, format, "
-        "split, fields, validation, images, image_size, image_fit, pairs, several, template, loss, "
-        "weight, assumed.",
+        "split, fields, validation, duplicates, images, image_size, image_fit, pairs, several, "
+        "template, loss, weight, assumed.",
     ),
     (
         "text",
         "image_size: [224, 224]",
         "5: datasets[0].image_size: this key is unknown. Known here: name, kind, path, tfds, "
-        "format, split, fields, validation, documents, pack, weight, assumed.",
+        "format, split, fields, validation, duplicates, documents, pack, weight, assumed.",
     ),
     (
         "interleaved",
         "pairs: 5",
         "5: datasets[0].pairs: this key is unknown. Known here: name, kind, path, tfds, format, "
-        "split, fields, validation, images, image_size, image_fit, pack, image_mark, weight, "
-        "assumed.",
+        "split, fields, validation, duplicates, images, image_size, image_fit, pack, image_mark, "
+        "weight, assumed.",
+    ),
+    (
+        "text",
+        "duplicates: keep_first",
+        "5: datasets[0].duplicates: without `fields: {id: …}`, ids are file names and record "
+        "numbers, of which none stands twice. Remove it, or name the field of the id by "
+        "`fields: {id: …}`.",
     ),
     (
         "question_answer",

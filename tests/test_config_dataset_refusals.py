@@ -12,7 +12,7 @@ DATASET_REFUSALS = [
     (
         "wieght: 1",
         "5: datasets[0].wieght: this key is unknown. Did you mean weight? Known here: name, kind, "
-        "path, tfds, split, validation, task, agent, episode_id, observation, action, "
+        "path, tfds, split, validation, task, agent, episode_id, duplicates, observation, action, "
         "action_range, clip, modalities, image_size, image_fit, text, last_step, filter, weight, "
         "assumed.",
     ),
@@ -61,6 +61,11 @@ DATASET_REFUSALS = [
         "task: /steps/task",
         '5: datasets[0].task: found the text "/steps/task". Expected the path of a field such as '
         'steps/language_instruction, or {literal: "a name"}.',
+    ),
+    (
+        "duplicates: keep_first",
+        "5: datasets[0].duplicates: without `episode_id`, ids are file names and record numbers, "
+        "of which none stands twice. Remove it, or name the field of the id by `episode_id`.",
     ),
     (
         "episode_id: 3",

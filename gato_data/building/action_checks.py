@@ -5,8 +5,8 @@ from the edge any more. Nobody should learn that from a robot that does not move
 unless the config scales the actions or asks for clipping.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 
 import numpy as np
@@ -44,7 +44,8 @@ class _Excess:
       field: the action.
       low, high: the range, in each dimension; infinite where any value is welcome.
       seen_low, seen_high: the smallest and the largest value.
-      rows, dimensions: that have such values; of the episodes looked at, and of the action.
+      is_outside: in which dimensions there are such values.
+      episodes: that have such values; row: the first of them in the index.
     """
 
     field: Field
@@ -52,38 +53,68 @@ class _Excess:
     high: Floats
     seen_low: Floats
     seen_high: Floats
-    rows: npt.NDArray[np.int64]
-    dimensions: Sequence[int]
+    is_outside: npt.NDArray[np.bool_]
+    episodes: int = 0
+    row: int = -1
+
+    @property
+    def dimensions(self) -> list[int]:
+        """Those with values outside."""
+        found: list[int] = np.flatnonzero(self.is_outside).tolist()
+        return found
 
 
-def check_actions(context: DatasetContext, index: pa.Table, kept: Sequence[int]) -> list[str]:
+def check_actions(
+    context: DatasetContext,
+    index: pa.Table,
+    kept: npt.NDArray[np.int64],
+    extremes: Iterable[pa.Table],
+) -> list[str]:
     """Warnings of the actions that will be clipped.
 
     Args:
       context: the data set.
       index: its rows.
-      kept: those of the episodes that become sequences.
+      kept: int64, those of the episodes that become sequences, ascending.
+      extremes: columns `low` and `high` of all rows of the index, in parts; see `read_extremes`.
 
     Raises:
       UsageError: a value lies outside, and the config does not say to clip it; shows what was
         seen, in which episode, and what to set.
     """
-    rows = index.select(["episode_id", "task", "low", "high"]).take(pa.array(kept, pa.int64()))
-    lows, highs = _matrix(rows["low"]), _matrix(rows["high"])
-    places = range_places(context.layout.fields)
-    asked = asked_ranges(context.dataset, context.layout.fields)
+    found = _look(context, kept, extremes)
     warnings = []
-    for field in continuous_actions(context.layout.fields):
-        low, high = _bounds(field, asked.get(field.path))
-        where = places[field.path]
-        found = _excess(field, low, high, lows[:, where], highs[:, where])
-        if found is None:
+    for one in found:
+        if not one.episodes:
             continue
-        text = f"{context.where}: {_what(found, len(rows))}"
+        text = f"{context.where}: {_what(one, len(kept))}"
         if not context.dataset.clip:
-            raise UsageError(f"{text}{_example(found, rows)}. {_remedy(context, found)}")
+            raise UsageError(f"{text}{_example(one, index)}. {_remedy(context, one)}")
         warnings.append(f"{text}. Values outside are clipped, as `clip: true` asks.")
     return warnings
+
+
+def _look(
+    context: DatasetContext, kept: npt.NDArray[np.int64], extremes: Iterable[pa.Table]
+) -> list[_Excess]:
+    """What lies outside of each action."""
+    fields = continuous_actions(context.layout.fields)
+    asked = asked_ranges(context.dataset, context.layout.fields)
+    places = range_places(context.layout.fields)
+    found = [_nothing(field, *_bounds(field, asked.get(field.path))) for field in fields]
+    if not fields:
+        return found
+    first = 0
+    for table in extremes:
+        begin, end = np.searchsorted(kept, (first, first + len(table)))
+        some = table.take(pa.array(kept[begin:end] - first))
+        lows, highs = _matrix(some["low"]), _matrix(some["high"])
+        for number, one in enumerate(found):
+            where = places[one.field.path]
+            seen = (lows[:, where], highs[:, where])
+            found[number] = _with(one, *seen, kept[begin:end])
+        first += len(table)
+    return found
 
 
 def _matrix(column: pa.ChunkedArray) -> Floats:
@@ -104,10 +135,23 @@ def _bounds(field: Field, asked: ActionRange | None) -> tuple[Floats, Floats]:
     return low, high
 
 
-def _excess(
-    field: Field, low: Floats, high: Floats, seen_low: Floats, seen_high: Floats
-) -> _Excess | None:
-    """What lies outside; [rows, dimensions] seen in each episode."""
+def _nothing(field: Field, low: Floats, high: Floats) -> _Excess:
+    unseen = np.full(len(low), np.nan)
+    return _Excess(field, low, high, unseen, unseen, np.zeros(len(low), bool))
+
+
+def _with(
+    found: _Excess, seen_low: Floats, seen_high: Floats, rows: npt.NDArray[np.int64]
+) -> _Excess:
+    """What is found with some more episodes.
+
+    Args:
+      seen_low, seen_high: float64 [n, dimensions], of each episode.
+      rows: int64 [n], of the index.
+    """
+    if not len(rows):
+        return found
+    low, high = found.low, found.high
     tolerance = np.zeros(len(low))
     given = np.isfinite(low)
     # A bound such as 0.1 is stored as the float32 next to it, which may lie beyond it.
@@ -115,16 +159,15 @@ def _excess(
     tolerance[given] = _TOLERANCE * (high - low)[given] + rounding
     # NaN: an episode that has no values there.
     outside = (seen_low < low - tolerance) | (seen_high > high + tolerance)
-    if not outside.any():
-        return None
-    return _Excess(
-        field,
-        low,
-        high,
-        np.nanmin(seen_low, axis=0),
-        np.nanmax(seen_high, axis=0),
-        np.flatnonzero(outside.any(axis=1)),
-        np.flatnonzero(outside.any(axis=0)).tolist(),
+    places = np.flatnonzero(outside.any(axis=1))
+    first = int(rows[places[0]]) if len(places) else -1
+    return replace(
+        found,
+        seen_low=np.fmin(found.seen_low, np.fmin.reduce(seen_low, axis=0)),
+        seen_high=np.fmax(found.seen_high, np.fmax.reduce(seen_high, axis=0)),
+        is_outside=found.is_outside | outside.any(axis=0),
+        episodes=found.episodes + len(places),
+        row=found.row if found.episodes else first,
     )
 
 
@@ -134,7 +177,7 @@ def _what(found: _Excess, episodes: int) -> str:
     rest = len(found.dimensions) - _SHOWN
     more = f" and {rest} more dimensions" if rest > 0 else ""
     return (
-        f"the action {found.field.path} leaves {given} in {len(found.rows)} of {episodes} kept "
+        f"the action {found.field.path} leaves {given} in {found.episodes} of {episodes} kept "
         f"episodes: {', '.join(seen)}{more}"
     )
 
@@ -147,8 +190,8 @@ def _seen(found: _Excess, place: int) -> str:
     return text
 
 
-def _example(found: _Excess, rows: pa.Table) -> str:
-    row = rows.slice(int(found.rows[0]), 1).to_pylist()[0]
+def _example(found: _Excess, index: pa.Table) -> str:
+    [row] = index.select(["episode_id", "task"]).slice(found.row, 1).to_pylist()
     return f", such as episode '{row['episode_id']}' of the task '{row['task']}'"
 
 

@@ -37,7 +37,7 @@ def find_ranges(
     if not context.wants_action_values:
         return {}, []
     is_used = np.zeros(len(selection.index), bool)
-    is_used[[row for row in selection.kept if selection.splits[row] == TRAIN]] = True
+    is_used[selection.kept_in(TRAIN)] = True
     if not is_used.any():
         raise UsageError(
             f"{context.where}: `action_range` asks for quantiles of the kept training episodes, "

@@ -35,12 +35,14 @@ class Job:
       folder: that its relative paths start from.
       output: directory of the build.
       limit: episodes of each data set in a pilot, or None for all.
+      text_model: path of the text model, where it is not the one that the config names.
     """
 
     config: Config
     folder: str
     output: str
     limit: int | None = None
+    text_model: str | None = None
 
     def dataset(self, name: str) -> AnyDataset:
         return next(dataset for dataset in self.config.datasets if dataset.name == name)
@@ -48,6 +50,8 @@ class Job:
     @property
     def model_path(self) -> str | None:
         model = self.config.vocabulary.text_model
+        if self.text_model is not None:
+            return self.text_model
         return resolve(self.folder, model) if model else None
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from gato_data.building.corpus_context import CorpusContext
-from gato_data.config import InterleavedConfig, PairsConfig, TextConfig
+from gato_data.config import InterleavedConfig, PairsConfig, PictureConfig, TextConfig
 from gato_data.readers.corpora import kinds
 from gato_data.readers.corpora.fields import Fields
 from gato_data.sequencing.documents import Document, measure
@@ -25,7 +25,7 @@ def index_parts(context: CorpusContext) -> dict[str, Any]:
         "text": context.text.digest,
         "format": context.source.format,
         "roles": asdict(context.source.wanted),
-        "images": context.source.images.path,
+        "images": dataset.images if isinstance(dataset, PictureConfig) else None,
         "fitting": asdict(context.fitting),
         "template": dataset.template if isinstance(dataset, PairsConfig) else None,
         "documents": dataset.documents if isinstance(dataset, TextConfig) else None,

@@ -5,16 +5,26 @@ So pieces are cut by fixed numbers, from each input file by itself, and neither 
 nor the number of workers touches them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from gato_data.building.columns import Floats, Rows, codes_of
 from gato_data.building.corpus_context import CorpusContext
-from gato_data.building.dataset_plan import DatasetPlan, TaskSums, task_rows
+from gato_data.building.dataset_plan import DatasetPlan, TaskSums, task_rows, total
 from gato_data.building.selection import TRAIN, VALIDATION, Selection
-from gato_data.building.units import LARGEST_PIECE, EpisodeSize, Piece, Unit, deal
+from gato_data.building.units import (
+    LARGEST_PIECE,
+    Dealt,
+    EpisodeSize,
+    Pieces,
+    Sizes,
+    deal,
+)
 from gato_data.config import InterleavedConfig, PairsConfig, PictureConfig, TextConfig
 from gato_data.errors import UsageError
 from gato_data.wording import counted
@@ -25,6 +35,8 @@ from gato_data.wording import counted
 _RECORDS_WITH_IMAGES, _RECORDS_OF_TEXT = 256, 4096
 # Image tokens of a run: 100 MB of patches. Pages may have many images.
 _IMAGE_TOKENS = 1 << 17
+# Rows that are Python's own numbers at a time.
+_ROWS = 1 << 16
 # Where no text was encoded at all: English text has about a token for each four bytes.
 _TOKENS_A_BYTE = 0.25
 # Share of the tokens of packed sequences that are no padding, about.
@@ -54,28 +66,24 @@ def plan_corpus(context: CorpusContext, selection: Selection) -> DatasetPlan:
     """
     job = context.job
     records, runs = _records(context, selection), _runs(context, selection)
-    passes = job.config.sequence.passes
-    units: list[Unit] = []
-    dealt: list[Piece] = []
-    sizes: dict[str, list[EpisodeSize]] = {}
+    units: list[Dealt] = []
+    dealt: list[Pieces] = []
+    sizes: dict[str, list[Sizes]] = {}
     encoded = 0.0
     for split in (TRAIN, VALIDATION):
-        cut = _pieces(context, selection, split, runs, records)
-        found = [_size(context, records, piece) for piece in cut]
-        length = job.config.sequence.length
-        pieces = [Piece(rows, x.bytes(length)) for rows, x in zip(cut, found, strict=True)]
-        dealt += pieces
-        for number in range(passes):
-            units += deal(job, selection, split, number, pieces)
-        sizes[split] = found * passes
-        rows = [row for piece in cut for row in piece]
+        pieces, found = _pieces(context, selection, split, runs, records)
+        dealt.append(pieces)
+        passes = range(job.config.sequence.passes)
+        units += [deal(job, selection, split, number, pieces) for number in passes]
+        sizes[split] = [found for _ in passes]
+        rows = pieces.rows
         texts = (records.tokens[rows] - records.images[rows]) * records.pairs[rows]
-        encoded += passes * float(texts.sum())
+        encoded += len(passes) * float(texts.sum())
     everything = [size for found in sizes.values() for size in found]
     sums = TaskSums(
         len(selection.kept),
-        sum(size.sequences for size in everything),
-        sum(size.tokens for size in everything),
+        total(size.sequences for size in everything),
+        total(size.tokens for size in everything),
     )
     return DatasetPlan(
         dataset=selection.dataset,
@@ -88,13 +96,12 @@ def plan_corpus(context: CorpusContext, selection: Selection) -> DatasetPlan:
 
 
 def _whole_files(
-    context: CorpusContext, selection: Selection, pieces: Sequence[Piece]
+    context: CorpusContext, selection: Selection, pieces: Sequence[Pieces]
 ) -> list[str]:
     """Files that are more than a shard each, and cannot be read from the middle."""
     shard_size = context.job.config.output.shard_size
-    names = selection.index["file"]
-    large = [(piece.bytes, names[piece.rows[0]].as_py()) for piece in pieces]
-    whole = [x for x in large if x[0] > shard_size and context.source.is_whole(x[1])]
+    large = [one for found in pieces for one in _larger(selection, found, shard_size)]
+    whole = [x for x in large if context.source.is_whole(x[1])]
     if not whole:
         return []
     count, files = len({file for _, file in whole}), len(context.source.files)
@@ -107,39 +114,65 @@ def _whole_files(
     ]
 
 
+def _larger(selection: Selection, pieces: Pieces, size: int) -> Iterator[tuple[float, str]]:
+    """Bytes and file of the pieces that make more than so many bytes."""
+    is_large = pieces.bytes > size
+    names = selection.texts("file", pieces.firsts[is_large])
+    yield from zip(pieces.bytes[is_large].tolist(), names, strict=True)
+
+
 def _records(context: CorpusContext, selection: Selection) -> _Records:
-    columns = selection.index.select(["text_bytes", "sampled_tokens", "image_tokens"]).to_pydict()
-    sizes = [sum(found) if found else 0 for found in columns["text_bytes"]]
-    counts = np.array([len(found or ()) for found in columns["text_bytes"]], np.float64)
-    tokens = [sum(found) if found else None for found in columns["sampled_tokens"]]
-    sampled = [(size, n) for size, n in zip(sizes, tokens, strict=True) if n is not None]
-    read = sum(size for size, _ in sampled)
-    ratio = sum(n for _, n in sampled) / read if read else _TOKENS_A_BYTE
-    guessed = [size * ratio if n is None else n for size, n in zip(sizes, tokens, strict=True)]
-    images = np.array([found or 0 for found in columns["image_tokens"]], np.float64)
-    each = np.array(guessed) / np.maximum(counts, 1)
+    index = selection.index
+    counts, sizes = _list_sums(index["text_bytes"])
+    is_sampled = index["sampled_tokens"].is_valid().to_numpy() & (
+        pc.fill_null(pc.list_value_length(index["sampled_tokens"]), 0).to_numpy() > 0
+    )
+    _, tokens = _list_sums(index["sampled_tokens"])
+    read = int(sizes[is_sampled].sum())
+    ratio = int(tokens[is_sampled].sum()) / read if read else _TOKENS_A_BYTE
+    guessed = np.where(is_sampled, tokens, sizes * ratio)
+    images = pc.fill_null(index["image_tokens"], 0).to_numpy().astype(np.float64)
+    each = guessed / np.maximum(counts, 1)
     uses_all = isinstance(context.dataset, PairsConfig) and context.dataset.several == "all"
-    return _Records(counts if uses_all else np.minimum(counts, 1), each + images, images)
+    pairs = counts.astype(np.float64)
+    return _Records(pairs if uses_all else np.minimum(pairs, 1), each + images, images)
 
 
-def _runs(context: CorpusContext, selection: Selection) -> list[list[int]]:
-    """The records of each file in runs of a fixed number, whatever becomes of them."""
+def _list_sums(column: pa.ChunkedArray) -> tuple[Rows, Rows]:
+    """Of lists of whole numbers their lengths and sums: int64 [n]; 0 for null."""
+    lists = column.combine_chunks()
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy().astype(np.int64)
+    ends = np.cumsum(lengths)
+    sums = np.concatenate([[0], np.cumsum(lists.flatten().to_numpy())])
+    return lengths, sums[ends] - sums[ends - lengths]
+
+
+def _runs(context: CorpusContext, selection: Selection) -> Rows:
+    """The records of each file in runs of a fixed number, whatever becomes of them.
+
+    Returns:
+      int64 [runs], the first row of each.
+    """
     most = _records_of_a_run(context)
-    columns = selection.index.select(["file", "size", "image_tokens"]).to_pydict()
-    whole = {file for file in context.source.files if context.source.is_whole(file)}
-    runs: list[list[int]] = []
-    before, held, shown = None, 0, 0
-    for row, (file, size, tokens) in enumerate(zip(*columns.values(), strict=True)):
-        images = tokens or 0  # null for records that cannot be used
-        is_full = bool(runs) and (
-            len(runs[-1]) == most or held + size > LARGEST_PIECE or shown + images > _IMAGE_TOKENS
-        )
-        if file != before or (is_full and file not in whole):
-            runs.append([])
-            before, held, shown = file, 0, 0
-        runs[-1].append(row)
-        held, shown = held + size, shown + images
-    return runs
+    files, names = codes_of(selection.index["file"])
+    is_whole = [context.source.is_whole(name) for name in names]
+    columns = [pa.array(files), *(selection.index[name] for name in ("size", "image_tokens"))]
+    starts: list[int] = []
+    before, held, shown = -1, 0, 0
+    for first in range(0, len(files), _ROWS):
+        parts = (column[first : first + _ROWS].to_pylist() for column in columns)
+        for row, (file, size, tokens) in enumerate(zip(*parts, strict=True), first):
+            images = tokens or 0  # null for records that cannot be used
+            is_full = bool(starts) and (
+                row - starts[-1] == most
+                or held + size > LARGEST_PIECE
+                or shown + images > _IMAGE_TOKENS
+            )
+            if file != before or (is_full and not is_whole[file]):
+                starts.append(row)
+                before, held, shown = file, 0, 0
+            held, shown = held + size, shown + images
+    return np.array(starts, np.int64)
 
 
 def _records_of_a_run(context: CorpusContext) -> int:
@@ -148,26 +181,23 @@ def _records_of_a_run(context: CorpusContext) -> int:
 
 
 def _pieces(
-    context: CorpusContext,
-    selection: Selection,
-    split: str,
-    runs: Sequence[Sequence[int]],
-    records: _Records,
-) -> list[list[int]]:
+    context: CorpusContext, selection: Selection, split: str, runs: Rows, records: _Records
+) -> tuple[Pieces, Sizes]:
     """The kept records of a split, run by run; small runs joined where records come together.
 
     Raises:
       UsageError: all of them together are too few for a group of pairs.
     """
-    kept = {row for row in selection.kept if selection.splits[row] == split}
-    pieces = [piece for run in runs if (piece := [row for row in run if row in kept])]
-    if not pieces:
-        return pieces
-    if isinstance(context.dataset, PairsConfig):
-        return _joined_for_pairs(context, context.dataset, split, pieces, records)
-    if _packs(context):
-        return _joined_for_packs(context, selection, pieces)
-    return pieces
+    rows = selection.kept_in(split)
+    starts = np.flatnonzero(np.diff(np.searchsorted(runs, rows, side="right"), prepend=-1))
+    if len(rows) and isinstance(context.dataset, PairsConfig):
+        starts = _joined_for_pairs(context, context.dataset, split, records.pairs[rows], starts)
+    elif len(rows) and _packs(context):
+        starts = _joined_for_packs(context, selection, rows, starts)
+    bounds = np.append(starts, len(rows))
+    parts = np.split(rows, bounds[1:-1]) if len(rows) else []
+    sizes = Sizes.of([_size(context, records, piece) for piece in parts])
+    return Pieces(rows, bounds, sizes.bytes(context.job.config.sequence.length)), sizes
 
 
 def _packs(context: CorpusContext) -> bool:
@@ -176,50 +206,59 @@ def _packs(context: CorpusContext) -> bool:
 
 
 def _joined_for_packs(
-    context: CorpusContext, selection: Selection, pieces: Sequence[Sequence[int]]
-) -> list[list[int]]:
-    """Pieces of small files together, so that their documents can share sequences."""
-    most, sizes = _records_of_a_run(context), selection.index["size"].to_pylist()
-    image_tokens = selection.index["image_tokens"].to_pylist()
-    joined: list[list[int]] = [[]]
-    held = shown = 0
-    for piece in pieces:
-        size = sum(sizes[row] for row in piece)
-        images = sum(image_tokens[row] for row in piece)
+    context: CorpusContext, selection: Selection, rows: Rows, starts: Rows
+) -> Rows:
+    """Pieces of small files together, so that their documents can share sequences.
+
+    Args:
+      rows: of the pieces.
+      starts: int64, where they begin among the rows.
+
+    Returns:
+      int64, where the joined ones begin.
+    """
+    most = _records_of_a_run(context)
+    columns = [selection.numbers(name, rows) for name in ("size", "image_tokens")]
+    sums = [np.add.reduceat(column, starts).astype(np.int64).tolist() for column in columns]
+    counts = np.diff(starts, append=len(rows)).tolist()
+    joined = [0]
+    records = held = shown = 0
+    for start, count, size, images in zip(starts.tolist(), counts, *sums, strict=True):
         if (
-            len(joined[-1]) + len(piece) > most
-            or held + size > LARGEST_PIECE
-            or shown + images > _IMAGE_TOKENS
-        ):
-            joined.append([])
-            held = shown = 0
-        joined[-1] += piece
-        held, shown = held + size, shown + images
-    return [piece for piece in joined if piece]
+            records + count > most or held + size > LARGEST_PIECE or shown + images > _IMAGE_TOKENS
+        ) and records:
+            joined.append(start)
+            records = held = shown = 0
+        records, held, shown = records + count, held + size, shown + images
+    return np.array(joined, np.int64)
 
 
 def _joined_for_pairs(
-    context: CorpusContext,
-    dataset: PairsConfig,
-    split: str,
-    pieces: Sequence[Sequence[int]],
-    records: _Records,
-) -> list[list[int]]:
+    context: CorpusContext, dataset: PairsConfig, split: str, pairs: Floats, starts: Rows
+) -> Rows:
     """Pieces with too few pairs for a group joined with the next.
+
+    Args:
+      pairs: float64 [n], of the records of the pieces.
+      starts: int64, where the pieces begin among them.
+
+    Returns:
+      int64, where the joined ones begin.
 
     Raises:
       UsageError: all of them together are too few.
     """
     wanted = dataset.pairs
-    joined: list[list[int]] = [[]]
-    for piece in pieces:
-        if _count(records, joined[-1]) >= wanted:
-            joined.append([])
-        joined[-1] += piece
-    if len(joined) > 1 and _count(records, joined[-1]) < wanted:
-        rest = joined.pop()
-        joined[-1] += rest
-    held = _count(records, joined[-1])
+    joined, held = [0], 0
+    sums = np.add.reduceat(pairs, starts).astype(np.int64).tolist()
+    for start, count in zip(starts.tolist(), sums, strict=True):
+        if held >= wanted:
+            joined.append(start)
+            held = 0
+        held += count
+    if len(joined) > 1 and held < wanted:
+        joined.pop()
+        held = int(pairs[joined[-1] :].sum())
     if held < wanted:
         where = context.source.directory
         advice = f"Set `pairs` to {held} or less"
@@ -231,14 +270,10 @@ def _joined_for_pairs(
             f"{context.where}: the split {split} of {where} has {held} pairs, fewer than the "
             f"{wanted} that a sequence is made of (`pairs`). {advice}."
         )
-    return joined
+    return np.array(joined, np.int64)
 
 
-def _count(records: _Records, piece: Sequence[int]) -> int:
-    return int(records.pairs[piece].sum()) if piece else 0
-
-
-def _size(context: CorpusContext, records: _Records, piece: Sequence[int]) -> EpisodeSize:
+def _size(context: CorpusContext, records: _Records, piece: Rows) -> EpisodeSize:
     """What a piece gives in one pass, about."""
     length, dataset = context.job.config.sequence.length, context.dataset
     tokens, images = records.tokens[piece], records.images[piece]

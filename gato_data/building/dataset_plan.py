@@ -1,12 +1,16 @@
 """What the plan says of one data set, whatever it holds."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
+
+from gato_data.building.columns import Numbers
 from gato_data.building.selection import TRAIN, Selection
-from gato_data.building.units import EpisodeSize, Unit
+from gato_data.building.units import Dealt, Sizes
+from gato_data.sequencing.prompts import Circles
 
 
 @dataclass(frozen=True)
@@ -15,29 +19,38 @@ class DatasetPlan:
 
     Attributes:
       dataset: its name.
-      units: its work units, in order.
-      sizes: of everything that it gives in all passes, by split.
+      units: its work units, split by split and pass by pass.
+      sizes: of everything that it gives, for each split in each pass.
       tasks: a row for each task, as printed.
       warnings: what people should know before they build.
       encoded_tokens: text tokens that the build has to encode, about; not those of episodes, where
         few distinct texts are encoded once.
-      donors: for each pass the episodes that lend prompts, by the episode they lend to.
+      lenders: for each pass who lends prompts to whom.
       text_share: about which share of the loss text takes in episodes; None where there is none.
     """
 
     dataset: str
-    units: Sequence[Unit]
-    sizes: Mapping[str, Sequence[EpisodeSize]]
+    units: Sequence[Dealt]
+    sizes: Mapping[str, Sequence[Sizes]]
     tasks: Sequence[Mapping[str, Any]]
     warnings: Sequence[str]
     encoded_tokens: float = 0.0
-    donors: Mapping[int, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+    lenders: Mapping[int, Circles] = field(default_factory=dict)
     text_share: float | None = None
 
     @property
     def train_sequences(self) -> int:
         """Sequences that a training may draw from, about."""
-        return round(sum(size.sequences for size in self.sizes.get(TRAIN, ())))
+        return round(total(size.sequences for size in self.sizes.get(TRAIN, ())))
+
+
+def total(columns: Iterable[Numbers], start: float = 0.0) -> float:
+    """The sum of many numbers, one after the other, as if they were added in a loop."""
+    for column in columns:
+        if len(column):
+            # Not `sum`, which adds pairs: the last digit would depend on how columns are cut.
+            start = float(np.add.accumulate(np.append(start, column))[-1])
+    return start
 
 
 @dataclass

@@ -19,9 +19,11 @@ from gato_data.building import corpus_facts, episode_facts
 from gato_data.building.contexts import Context
 from gato_data.building.corpus_context import CorpusContext
 from gato_data.errors import ContentError, UsageError
+from gato_data.masking import masked
 from gato_data.readers.corpora.compressed import DAMAGED
 from gato_data.readers.source import StoredRecord
 from gato_data.storage import files
+from gato_data.storage.at_once import REQUESTS, at_once
 
 # Changes whenever rows of the same episode would differ, so that an older index is not taken up.
 INDEX_VERSION = 5
@@ -30,6 +32,14 @@ _KEY = b"gato_data.index"
 # Bytes of the action values of one row group, about: they are read group by group.
 _GROUP_BYTES = 16 << 20
 _EPISODES_READ = 256
+# Columns that grow with more than the episodes.
+_EXTREMES = ("low", "high")
+_STREAMED = ("actions", *_EXTREMES)
+# Texts that are the same for many episodes.
+_FEW = ["task", "agent"]
+_FILES_JOINED = 256
+# Bytes of strings that an array with offsets of 32 bits may have.
+_LARGEST_OFFSET = (1 << 31) - 1
 
 INDEX_SCHEMA = pa.schema(
     [
@@ -96,7 +106,8 @@ def index_file(context: Context, name: str) -> IndexedFile:
     target = index_path(context.job.output, context.dataset.name, name)
     size = context.source.size(name)
     done = read_summary(target, index_key(context, name, size))
-    if done and not done.faults and context.source.is_older(name, target):
+    written = context.source.written(name)
+    if done and not done.faults and files.is_dated(target, written):
         return done
     rows, digest = _read_rows(context, name)
     if any(fault is not None for fault in rows["fault"]):
@@ -104,10 +115,26 @@ def index_file(context: Context, name: str) -> IndexedFile:
         rows, digest = _read_rows(context, name)
     faults = sum(fault is not None for fault in rows["fault"])
     summary = IndexedFile(name, size, digest, len(rows["fault"]) - faults, faults)
-    metadata = {_KEY: json.dumps({"key": index_key(context, name, size), "summary": vars(summary)})}
-    table = pa.table(rows, schema=INDEX_SCHEMA.with_metadata(metadata))
+    table = pa.table(rows, schema=INDEX_SCHEMA.with_metadata(summary_metadata(context, summary)))
     files.publish(target, lambda sink: pq.write_table(table, sink, row_group_size=_group(table)))
+    files.date(target, written)
     return summary
+
+
+def is_current(context: Context, name: str) -> bool:
+    """Whether the index of an input file was made of the file as it was written last.
+
+    Raises:
+      OSError: there is no such index, or its time cannot be had.
+    """
+    target = index_path(context.job.output, context.dataset.name, name)
+    return files.is_dated(target, context.source.written(name))
+
+
+def summary_metadata(context: Context, summary: IndexedFile) -> dict[bytes, bytes]:
+    """What an index file says of itself: what it was made of, and the sums of its rows."""
+    key = index_key(context, summary.name, summary.size)
+    return {_KEY: json.dumps({"key": key, "summary": vars(summary)}).encode()}
 
 
 def _group(table: pa.Table) -> int | None:
@@ -175,7 +202,7 @@ def index_key(context: Context, name: str, size: int) -> str:
         parts |= corpus_facts.index_parts(context)
     else:
         parts |= episode_facts.index_parts(context)
-    return json.dumps(parts, sort_keys=True)
+    return masked(json.dumps(parts, sort_keys=True))
 
 
 def read_summary(path: str, key: str) -> IndexedFile | None:
@@ -185,23 +212,65 @@ def read_summary(path: str, key: str) -> IndexedFile | None:
             metadata = pq.read_schema(file).metadata or {}
         stored = json.loads(metadata[_KEY])
         return IndexedFile(**stored["summary"]) if stored["key"] == key else None
-    except (FileNotFoundError, KeyError, TypeError, ValueError, pa.ArrowInvalid):
+    except (FileNotFoundError, KeyError, TypeError, ValueError, pa.ArrowException):
+        return None
+    except OSError as error:
+        # The system numbers its errors; pyarrow calls damage an OSError, too.
+        if error.errno is not None:
+            raise
         return None
 
 
-def read_index(output: str, dataset: str, names: Iterator[str] | list[str]) -> pa.Table:
-    """All rows of a data set, in the order of its files and records, without `actions`.
+def read_index(
+    output: str, dataset: str, names: Sequence[str], columns: Sequence[str] | None = None
+) -> pa.Table:
+    """All rows of a data set, in the order of its files and records; each column is one array.
 
-    Those grow with the steps and not with the episodes; `read_actions` goes through them.
+    Values of actions grow with the steps and not with the episodes, and extremes with the
+    dimensions; so they are left out, and `read_actions` and `read_extremes` go through them.
+
+    Args:
+      columns: those that are wanted; all others by default.
     """
-    columns = [name for name in INDEX_SCHEMA.names if name != "actions"]
+    wanted = [x for x in columns or INDEX_SCHEMA.names if x not in _STREAMED]
     tables = []
+    for first in range(0, len(names), _FILES_JOINED):
+        some = names[first : first + _FILES_JOINED]
+        read = list(at_once(lambda name: _read_file(output, dataset, name, wanted), some, output))
+        # Many small arrays take more than their content.
+        tables.append(pa.concat_tables(read).combine_chunks())
+    return _joined(tables) if tables else INDEX_SCHEMA.empty_table().select(wanted)
+
+
+def _read_file(output: str, dataset: str, name: str, columns: Sequence[str]) -> pa.Table:
+    with _open(index_path(output, dataset, name)) as file:
+        # Not `read_table`, of which a thread may still hold the file when Python ends.
+        table = pq.ParquetFile(file, read_dictionary=_FEW).read(columns=list(columns))
+    return table.replace_schema_metadata(None)
+
+
+def _joined(tables: list[pa.Table]) -> pa.Table:
+    """Tables as one, a column at a time, so that only one of them is there twice."""
+    names = tables[0].schema.names
+    chunked = pa.concat_tables(tables)
+    parts: dict[str, pa.ChunkedArray | None] = {name: chunked[name] for name in names}
+    tables.clear()
+    del chunked
     for name in names:
-        with _open(index_path(output, dataset, name)) as file:
-            # Not `read_table`, of which a thread may still hold the file when Python ends.
-            table = pq.ParquetFile(file).read(columns=columns)
-            tables.append(table.replace_schema_metadata(None))
-    return pa.concat_tables(tables) if tables else INDEX_SCHEMA.empty_table()
+        column = parts[name]
+        parts[name] = None
+        assert column is not None
+        if column.nbytes > _LARGEST_OFFSET and pa.types.is_string(column.type):
+            column = column.cast(pa.large_string())
+        parts[name] = pa.chunked_array([column.combine_chunks()])
+    return pa.table(parts)
+
+
+def read_extremes(output: str, dataset: str, names: Sequence[str]) -> Iterator[pa.Table]:
+    """The extremes of the values of each episode, a file at a time: columns `low` and `high`."""
+    for first in range(0, len(names), REQUESTS):
+        some = names[first : first + REQUESTS]
+        yield from at_once(lambda name: _read_file(output, dataset, name, _EXTREMES), some, output)
 
 
 def read_actions(output: str, dataset: str, name: str) -> Iterator[pa.LargeListArray]:

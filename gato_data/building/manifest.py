@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from gato_data import __version__
 from gato_data.building.context import Job
+from gato_data.building.files_list import names_of_build, publish_list, tfds_names
 from gato_data.building.mixture import mixture
 from gato_data.building.plan import Plan
 from gato_data.building.publish import Sidecar
@@ -86,7 +87,7 @@ def finish(
     indexes: Mapping[str, pa.Table],
     text: TextTokenizer | None,
 ) -> dict[str, Any]:
-    """Checks the end result and writes the TFDS files, the shard table and the manifest.
+    """Checks the end result and writes the TFDS files, both lists of files and the manifest.
 
     Args:
       sidecars: of all units, in their order.
@@ -101,11 +102,15 @@ def finish(
     shards = [{name: getattr(x, name) for name in SHARDS_SCHEMA.names} for x in sidecars]
     table = pa.Table.from_pylist(shards, schema=SHARDS_SCHEMA)
     files.publish(files.join(job.output, SHARDS_FILE), lambda s: pq.write_table(table, s))
+    more = []
     if job.config.output.format == "tfrecord":
-        _write_tfds(job, sidecars)
+        more += tfds_names(_write_tfds(job, sidecars))
     if text:
         files.publish_bytes(files.join(job.output, MODEL_FILE), text.model)
-    manifest = seal_manifest(describe_build(job, plan, sidecars, quarantined, text))
+        more.append(MODEL_FILE)
+    listed = publish_list(job.output, names_of_build(plan, sidecars, more))
+    described = describe_build(job, plan, sidecars, quarantined, text)
+    manifest = seal_manifest(described | {"files": listed})
     files.publish_bytes(files.join(job.output, MANIFEST), encode_manifest(manifest))
     return manifest
 
@@ -149,11 +154,12 @@ def _check_sequences(sidecars: Sequence[Sidecar], datasets: Iterable[str]) -> No
             )
 
 
-def _write_tfds(job: Job, sidecars: Sequence[Sidecar]) -> None:
-    """`features.json` and `dataset_info.json`, so that TFDS opens the directory."""
+def _write_tfds(job: Job, sidecars: Sequence[Sidecar]) -> list[str]:
+    """`features.json` and `dataset_info.json`, so that TFDS opens the directory; for which sets."""
     length = job.config.sequence.length
     dtype = Vocabulary(job.config.vocabulary.discrete_offset).dtype
-    for dataset in sorted({sidecar.dataset for sidecar in sidecars}):
+    datasets = sorted({sidecar.dataset for sidecar in sidecars})
+    for dataset in datasets:
         folder = files.join(job.output, dataset_folder(dataset))
         splits: dict[str, list[Sidecar]] = defaultdict(list)
         for sidecar in sidecars:
@@ -170,6 +176,7 @@ def _write_tfds(job: Job, sidecars: Sequence[Sidecar]) -> None:
         for name, content in contents.items():
             encoded = json.dumps(content, indent=1, sort_keys=True).encode()
             files.publish_bytes(files.join(folder, name), encoded)
+    return datasets
 
 
 def describe_build(

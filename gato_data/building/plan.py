@@ -3,26 +3,27 @@
 import hashlib
 import importlib.metadata
 import json
+import platform
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
-
-import pyarrow as pa
 
 from gato_data import __version__
 from gato_data.building.context import Job
 from gato_data.building.contexts import Context
 from gato_data.building.corpus_context import CorpusContext
 from gato_data.building.corpus_plan import plan_corpus
-from gato_data.building.dataset_plan import DatasetPlan
+from gato_data.building.dataset_plan import DatasetPlan, total
 from gato_data.building.episode_plan import plan_episodes
 from gato_data.building.index import IndexedFile
 from gato_data.building.mixture import mixture
-from gato_data.building.selection import Selection, decisions
-from gato_data.building.units import unit_tables
+from gato_data.building.selection import Selection
 from gato_data.errors import UsageError
 
+PLAN_FILE = "plan/plan.json"
+# What it decided, for people and for the units.
+PLAN_TABLES = {"episodes": "plan/episodes.parquet", "tasks": "plan/tasks.parquet"}
 PLAN_VERSION = 4
 # Libraries whose version can change bytes: pixels, ids or encodings.
 _VERSIONED = ("numpy", "pillow", "pyarrow", "sentencepiece", "simplejpeg")
@@ -90,7 +91,7 @@ def request_digest(job: Job, contexts: Sequence[Context]) -> str:
     text = contexts[0].text
     parts = {
         "version": PLAN_VERSION,
-        "config": _what_shapes_records(job.config.to_json()),
+        "config": what_shapes_records(job.config.to_json()),
         "limit": job.limit,
         "inputs": {
             c.dataset.name: [[f, c.source.size(f)] for f in c.source.files] for c in contexts
@@ -102,7 +103,7 @@ def request_digest(job: Job, contexts: Sequence[Context]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _what_shapes_records(config: dict[str, Any]) -> dict[str, Any]:
+def what_shapes_records(config: dict[str, Any]) -> dict[str, Any]:
     """The config without what changes no record: weights, and when a build gives up."""
     limits = {key: x for key, x in config["limits"].items() if key != "quarantine_share"}
     datasets = [
@@ -118,60 +119,79 @@ def fingerprint(request: str, indexed: Mapping[str, Sequence[IndexedFile]]) -> s
     return hashlib.sha256(encoded).hexdigest()
 
 
-def make_plan(
-    job: Job,
-    contexts: Sequence[Context],
-    indexed: Mapping[str, Sequence[IndexedFile]],
-    selections: Sequence[Selection],
-    layouts: Mapping[str, Any],
-) -> tuple[Plan, Iterator[pa.Table]]:
-    """The plan, and a table for each unit in order.
+class PlanSums:
+    """Gathers what the plan says of all data sets, one after the other."""
 
-    Args:
-      job: the build.
-      contexts, selections: one for each data set, in the order of the config.
-      indexed: summaries of the input files of each data set.
-      layouts: of each data set, as JSON, with the ranges of actions that were found.
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._sequences = self._tokens = self._images = self._bytes = self._encoded = 0.0
+        self._shards: Counter[str] = Counter()
+        self._tasks: list[Mapping[str, Any]] = []
+        self._text_shares: dict[str, float] = {}
+        self._train_sequences: dict[str, int] = {}
+        self._warnings: list[str] = []
+
+    def add(self, part: DatasetPlan) -> None:
+        length = self._job.config.sequence.length
+        sizes = [size for found in part.sizes.values() for size in found]
+        self._sequences = total((size.sequences for size in sizes), self._sequences)
+        self._tokens = total((size.tokens for size in sizes), self._tokens)
+        self._images = total((size.image_tokens for size in sizes), self._images)
+        self._bytes = total((size.bytes(length) for size in sizes), self._bytes)
+        self._encoded += part.encoded_tokens
+        for dealt in part.units:
+            if len(dealt):
+                self._shards[f"{part.dataset}/{dealt.split}"] += len(dealt)
+        self._tasks += part.tasks
+        if part.text_share is not None:
+            self._text_shares[part.dataset] = part.text_share
+        self._train_sequences[part.dataset] = part.train_sequences
+        self._warnings += part.warnings
+
+    def plan(
+        self,
+        request: str,
+        indexed: Mapping[str, Sequence[IndexedFile]],
+        layouts: Mapping[str, Any],
+    ) -> Plan:
+        """The plan of all that was added.
+
+        Args:
+          request: see `request_digest`.
+          indexed: summaries of the input files of each data set.
+          layouts: of each data set, as JSON, with the ranges of actions that were found.
+        """
+        sequences, tokens = round(self._sequences), round(self._tokens)
+        length = self._job.config.sequence.length
+        return Plan(
+            request=request,
+            fingerprint=fingerprint(request, indexed),
+            units=self._shards.total(),
+            sequences=sequences,
+            tokens=tokens,
+            padding=max(0, sequences * length - tokens),
+            output_bytes=int(self._bytes),
+            cpu_seconds=cpu_seconds(tokens, self._images, self._encoded),
+            shards=dict(self._shards),
+            tasks=self._tasks,
+            text_shares=self._text_shares,
+            mixture=mixture(self._job.config, self._train_sequences),
+            inputs={
+                name: [{"file": f.name, "size": f.size, "digest": f.digest} for f in found]
+                for name, found in indexed.items()
+            },
+            layouts=layouts,
+            versions=versions(),
+            warnings=self._warnings,
+        )
+
+
+def plan_dataset(context: Context, selection: Selection) -> DatasetPlan:
+    """What the plan says of one data set.
+
+    Raises:
+      UsageError: see `plan_corpus`.
     """
-    request = request_digest(job, contexts)
-    length = job.config.sequence.length
-    parts = [_part(*pair) for pair in zip(contexts, selections, strict=True)]
-    units = [unit for part in parts for unit in part.units]
-    sizes = [size for part in parts for found in part.sizes.values() for size in found]
-    tokens = round(sum(size.tokens for size in sizes))
-    sequences = round(sum(size.sequences for size in sizes))
-    images = sum(size.image_tokens for size in sizes)
-    plan = Plan(
-        request=request,
-        fingerprint=fingerprint(request, indexed),
-        units=len(units),
-        sequences=sequences,
-        tokens=tokens,
-        padding=max(0, sequences * length - tokens),
-        output_bytes=int(sum(size.bytes(length) for size in sizes)),
-        cpu_seconds=cpu_seconds(tokens, images, sum(part.encoded_tokens for part in parts)),
-        shards=dict(Counter(f"{unit.dataset}/{unit.split}" for unit in units)),
-        tasks=[row for part in parts for row in part.tasks],
-        text_shares={
-            part.dataset: part.text_share for part in parts if part.text_share is not None
-        },
-        mixture=mixture(job.config, {part.dataset: part.train_sequences for part in parts}),
-        inputs={
-            name: [{"file": f.name, "size": f.size, "digest": f.digest} for f in found]
-            for name, found in indexed.items()
-        },
-        layouts=layouts,
-        versions=versions(),
-        warnings=[warning for part in parts for warning in part.warnings],
-    )
-    by_name = {selection.dataset: selection for selection in selections}
-    donor_lists = {
-        (part.dataset, number): lenders for part in parts for number, lenders in part.donors.items()
-    }
-    return plan, unit_tables(units, by_name, donor_lists, plan.shards)
-
-
-def _part(context: Context, selection: Selection) -> DatasetPlan:
     if isinstance(context, CorpusContext):
         return plan_corpus(context, selection)
     return plan_episodes(context, selection)
@@ -200,23 +220,21 @@ def check_same_build(output: str, stored: str, wanted: str) -> None:
         )
 
 
-def decision_table(selections: Sequence[Selection]) -> pa.Table:
-    return pa.concat_tables(
-        [pa.table(decisions(selection), schema=_DECISION_SCHEMA) for selection in selections]
-    )
+def check_versions(output: str, planned: Mapping[str, str]) -> None:
+    """Refuses to build a unit with libraries that may make other bytes of it.
 
-
-_DECISION_SCHEMA = pa.schema(
-    [
-        ("dataset", pa.string()),
-        ("episode_id", pa.string()),
-        ("task", pa.string()),
-        ("agent", pa.string()),
-        ("split", pa.string()),
-        ("steps", pa.int64()),
-        ("tokens", pa.int64()),
-        ("return", pa.float64()),
-        ("success", pa.bool_()),
-        ("decision", pa.string()),
+    Raises:
+      UsageError: names those whose version differs from that of the plan.
+    """
+    here = versions()
+    others = [
+        f"{name} {here.get(name, 'absent')} instead of {wanted}"
+        for name, wanted in sorted(planned.items())
+        if here.get(name) != wanted
     ]
-)
+    if others:
+        raise UsageError(
+            f"{output}: a worker on {platform.node()} has {', '.join(others)}. Install on the "
+            "workers what the command itself runs with, such as an image made of the same "
+            "constraints, and run the same command again."
+        )

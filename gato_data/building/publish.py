@@ -4,14 +4,16 @@ A unit is done when its sidecar matches. A worker killed between the two leaves 
 next run replaces with the same bytes; a unit that runs twice writes the same bytes twice.
 """
 
+import contextlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from gato_data.records import shards
 from gato_data.storage import files
+from gato_data.storage.at_once import at_once
 
 # The folders that a build keeps in its output directory.
 FOLDERS = ("_units", "data", "index", "plan", "quarantine")
@@ -69,8 +71,9 @@ def read_sidecar(output: str, unit: int, fingerprint: str) -> Sidecar | None:
     """The sidecar of a unit, if it is there, whole, and of this build."""
     try:
         stored = json.loads(files.read_bytes(sidecar_path(output, unit)))
+        json.dumps(stored, ensure_ascii=False).encode()  # no half of a surrogate pair, as in a path
         sidecar = Sidecar(**stored)
-    except (FileNotFoundError, ValueError, TypeError):
+    except (FileNotFoundError, ValueError, TypeError, RecursionError):
         return None
     return sidecar if (sidecar.unit, sidecar.fingerprint) == (unit, fingerprint) else None
 
@@ -83,13 +86,19 @@ def finished_unit(output: str, unit: int, fingerprint: str) -> Sidecar | None:
 
 def finished_units(output: str, fingerprint: str) -> dict[int, Sidecar]:
     """All units that are done, by number."""
-    done = {}
-    for name in files.list_names(files.join(output, "_units"), "*.json"):
-        match = _NAME.fullmatch(name)
-        sidecar = finished_unit(output, int(match[1]), fingerprint) if match else None
-        if sidecar:
-            done[sidecar.unit] = sidecar
-    return done
+    return {sidecar.unit: sidecar for sidecar in _finished(output, fingerprint)}
+
+
+def finished_numbers(output: str, fingerprint: str) -> set[int]:
+    """The numbers of all units that are done, without what their sidecars say."""
+    return {sidecar.unit for sidecar in _finished(output, fingerprint)}
+
+
+def _finished(output: str, fingerprint: str) -> Iterator[Sidecar]:
+    names = files.list_names(files.join(output, "_units"), "*.json")
+    units = [int(match[1]) for match in map(_NAME.fullmatch, names) if match]
+    found = at_once(lambda unit: finished_unit(output, unit, fingerprint), units, output)
+    return (sidecar for sidecar in found if sidecar)
 
 
 def _has_shard(output: str, sidecar: Sidecar) -> bool:
@@ -103,10 +112,13 @@ def _has_shard(output: str, sidecar: Sidecar) -> bool:
 
 
 def remove_temporary_files(output: str) -> int:
-    """Removes what killed workers left behind; returns how many files that were."""
+    """Removes what killed writers left behind; returns how many files that were."""
     # Only where a build writes: the output directory may be somebody's home.
     folders = [files.join(output, name) for name in FOLDERS]
     stray = [path for folder in folders for path in files.temporary_files(folder)]
+    stray += files.temporary_files(output, is_deep=False)
     for path in stray:
-        files.remove(path)
+        # Another run may do the same.
+        with contextlib.suppress(FileNotFoundError):
+            files.remove(path)
     return len(stray)

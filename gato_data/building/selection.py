@@ -1,20 +1,24 @@
 """Which episodes of a data set are kept, in which split, and why."""
 
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from gato_data.building.action_checks import check_actions
+from gato_data.building.columns import Rows, Texts, codes_of, texts_of
 from gato_data.building.context import DatasetContext, Job
 from gato_data.building.contexts import Context
+from gato_data.building.duplicates import DUPLICATE, duplicate_warnings, find_duplicates
 from gato_data.building.filter_messages import filter_warnings, nothing_passes
 from gato_data.building.filter_rules import task_rules
-from gato_data.building.index import IndexedFile
+from gato_data.building.index import IndexedFile, read_extremes
 from gato_data.config import AnyDataset
 from gato_data.errors import GatoDataError, UsageError
 from gato_data.expert_return import (
@@ -48,8 +52,9 @@ class Selection:
 
     Attributes:
       dataset: its name.
-      index: all rows, in the order of files and records.
-      reasons: for each row "kept", "unusable", "beyond limit", or why the filter drops it.
+      index: all rows, in the order of files and records; each column is one array.
+      reasons: for each row "kept", "unusable", "duplicate", "beyond limit", or why the filter drops
+        it.
       splits: for each row, "train" or "validation".
       tasks: for each task what the filter found, sorted by task.
       warnings: what people should know before they build.
@@ -57,14 +62,26 @@ class Selection:
 
     dataset: str
     index: pa.Table
-    reasons: Sequence[str]
-    splits: Sequence[str]
+    reasons: Texts
+    splits: Texts
     tasks: Mapping[str, TaskReturns]
     warnings: tuple[str, ...]
 
-    @property
-    def kept(self) -> list[int]:
-        return [row for row, reason in enumerate(self.reasons) if reason == KEPT]
+    @cached_property
+    def kept(self) -> Rows:
+        """int64, the rows that become sequences, ascending."""
+        return np.flatnonzero(self.reasons == KEPT)
+
+    def kept_in(self, split: str) -> Rows:
+        return self.kept[self.splits[self.kept] == split]
+
+    def texts(self, column: str, rows: Rows) -> Iterator[str]:
+        """The texts of a column in some rows, not all of them in memory at once."""
+        return texts_of(self.index[column], rows)
+
+    def numbers(self, column: str, rows: Rows) -> npt.NDArray[Any]:
+        """The numbers of a column in some rows, none of which is null."""
+        return self.index[column].take(pa.array(rows)).to_numpy()
 
 
 def check_quarantine(context: Context, indexed: Sequence[IndexedFile], index: pa.Table) -> None:
@@ -80,7 +97,7 @@ def check_quarantine(context: Context, indexed: Sequence[IndexedFile], index: pa
         raise UsageError(f"{context.where}: {context.source.directory} holds no records.")
     limit = context.job.config.limits.quarantine_share
     if faults > limit * total:
-        rows = index.filter(pa.compute.is_valid(index["fault"])).slice(0, _QUOTED).to_pylist()
+        rows = index.filter(pc.is_valid(index["fault"])).slice(0, _QUOTED).to_pylist()
         quoted = "; ".join(f"{r['file']} record {r['record']}: {r['fault']}" for r in rows)
         raise GatoDataError(
             f"{context.where}: {faults} of {counted(total, 'record')} cannot be used, more than "
@@ -98,102 +115,130 @@ def select(context: DatasetContext, index: pa.Table) -> Selection:
         range.
     """
     dataset, seed = context.dataset, context.job.config.seed
-    ids = index["episode_id"].to_pylist()
-    usable = [row for row, fault in enumerate(index["fault"].to_pylist()) if fault is None]
-    _check_ids(context, index, [ids[row] for row in usable])
+    usable = np.flatnonzero(index["fault"].is_null().to_numpy())
+    advice = (
+        "Give `episode_id` a field that names each episode once, or remove it to use file name and "
+        "record number."
+    )
+    repeated = find_duplicates(context, index, usable, advice)
+    usable = np.setdiff1d(usable, list(repeated))
     ordered = _collection_order(context, index, usable)
     found, reasons = _filter(context, index, ordered)
-    tasks = index["task"].to_pylist()
-    passed = Counter(tasks[row] for row in usable if reasons[row] == KEPT)
+    reasons[list(repeated)] = DUPLICATE
+    tasks, names = codes_of(index["task"])
+    counts = np.bincount(tasks[reasons == KEPT], minlength=len(names))
+    passed = Counter({name: int(n) for name, n in zip(names, counts, strict=True) if n})
     if not passed:
         raise UsageError(nothing_passes(context.where, found))
-    limit(reasons, ids, context.job, dataset.name)
-    kept = [row for row, reason in enumerate(reasons) if reason == KEPT]
+    limit(reasons, index["episode_id"], context.job, dataset.name)
+    splits = np.full(len(index), TRAIN, object)
+    if dataset.validation:
+        every = zip(texts_of(index["episode_id"], np.arange(len(index))), tasks, strict=True)
+        splits[:] = [
+            split_of(dataset, seed, name, names[task] if task >= 0 else None)
+            for name, task in every
+        ]
     return Selection(
         dataset.name,
         index,
         reasons,
-        [split_of(dataset, seed, ids[row], tasks[row]) for row in range(len(ids))],
+        splits,
         found,
         (
+            *duplicate_warnings(context, index, repeated),
             *_warnings(context, found, passed),
             *_tied_order(context, index, ordered, found),
-            *check_actions(context, index, kept),
+            *check_actions(context, index, np.flatnonzero(reasons == KEPT), _extremes(context)),
         ),
     )
 
 
+def _extremes(context: DatasetContext) -> Iterator[pa.Table]:
+    """Of the values of all rows, a file at a time."""
+    return read_extremes(context.job.output, context.dataset.name, context.source.files)
+
+
 def _filter(
-    context: DatasetContext, index: pa.Table, ordered: Sequence[int]
-) -> tuple[dict[str, TaskReturns], list[str]]:
+    context: DatasetContext, index: pa.Table, ordered: Rows
+) -> tuple[dict[str, TaskReturns], Texts]:
     """What the filter finds for each task, and what becomes of each row.
 
     Args:
       index: all rows.
       ordered: the usable rows in the order of collection.
     """
-    names, ids = index["task"].to_pylist(), index["episode_id"].to_pylist()
-    marks = index["success"].to_pylist()
-    returns = np.array(index["return"].to_pylist(), dtype=np.float64)
-    groups: dict[str, list[int]] = defaultdict(list)
-    for row in ordered:
-        groups[names[row]].append(row)
+    codes, names = codes_of(index["task"])
+    marks = index["success"]
+    returns = index["return"].to_numpy()
+    grouped = ordered[np.argsort(codes[ordered], kind="stable")]
+    held, starts = np.unique(codes[grouped], return_index=True)
+    groups = {
+        names[code]: rows for code, rows in zip(held, np.split(grouped, starts[1:]), strict=True)
+    }
     tasks = sorted(groups)
     rules = task_rules(context.where, context.dataset.filter, tasks)
     found: dict[str, TaskReturns] = {}
-    reasons = [UNUSABLE] * len(names)
+    reasons = np.full(len(index), UNUSABLE, object)
     for task in tasks:
         rows = groups[task]
         # The index holds marks where the task's rule asks for them.
-        marked = None if marks[rows[0]] is None else np.array([marks[row] for row in rows])
+        marked = None
+        if marks[int(rows[0])].is_valid:
+            marked = marks.take(pa.array(rows)).to_numpy()
         try:
             found[task] = task_returns(returns[rows], rules[task], marked)
         except ValueError as error:
             raise UsageError(f"{context.where}: task '{task}': {error}") from None
-        places = _places(context, [ids[row] for row in rows])
-        passes = passing(found[task], returns[rows], marked, places)
-        for row, is_kept in zip(rows, passes.tolist(), strict=True):
-            reasons[row] = KEPT if is_kept else _DROPPED[found[task].rule]
+        ties = None if found[task].top_k is None else _places(context, index, rows)
+        passes = passing(found[task], returns[rows], marked, ties)
+        reasons[rows] = _DROPPED.get(found[task].rule, KEPT)
+        reasons[rows[passes]] = KEPT
     return found, reasons
 
 
-def _places(context: DatasetContext, ids: Sequence[str]) -> npt.NDArray[np.int64]:
+def _places(context: DatasetContext, index: pa.Table, rows: Rows) -> Rows:
     """What decides between equal returns: the order of collection, or the ids where it is unknown.
 
     The order of the files is the last resort, because the same data may be cut in another way.
     """
     wanted = context.dataset.filter
     if context.dataset.episode_id is None or (wanted and wanted.order_by):
-        return np.arange(len(ids))
-    place = {name: number for number, name in enumerate(sorted(ids))}
-    return np.array([place[name] for name in ids])
+        return np.arange(len(rows))
+    places = np.empty(len(rows), np.int64)
+    # Arrow sorts by UTF-8, in which the order of bytes is that of code points, as Python's.
+    places[pc.sort_indices(index["episode_id"].take(pa.array(rows))).to_numpy()] = np.arange(
+        len(rows)
+    )
+    return places
 
 
-def _collection_order(
-    context: DatasetContext, index: pa.Table, rows: Sequence[int]
-) -> Sequence[int]:
+def _collection_order(context: DatasetContext, index: pa.Table, rows: Rows) -> Rows:
     """Rows by the field that gives the order of collection, else as they lie in the files."""
-    if not (context.dataset.filter and context.dataset.filter.order_by):
+    if not (context.dataset.filter and context.dataset.filter.order_by and len(rows)):
         return rows
-    values = _order_values(index, rows)
-    if context.dataset.episode_id is None:
-        return sorted(rows, key=lambda row: values[row])
-    # Equal values must not fall back to the order of the files, which may be cut in another way.
-    ids = index["episode_id"].to_pylist()
-    return sorted(rows, key=lambda row: (values[row], ids[row]))
+    columns = {"value": _order_values(index, rows)}
+    if context.dataset.episode_id is not None:
+        # Equal values must not fall back to the order of the files, which may be cut in another
+        # way.
+        columns["id"] = index["episode_id"].take(pa.array(rows))
+    # Stable: without ids, equal values stay in the order of the files.
+    keys = [(name, "ascending") for name in columns]
+    return rows[pc.sort_indices(pa.table(columns), sort_keys=keys).to_numpy()]
 
 
-def _order_values(index: pa.Table, rows: Sequence[int]) -> list[Any]:
-    """The value of `order_by` of each row of the index; None outside the usable `rows`."""
+def _order_values(index: pa.Table, rows: Rows) -> pa.ChunkedArray:
+    """The value of `order_by` in the usable `rows` of the index."""
     kinds = ("order_integer", "order_number", "order_text")
-    columns = [index[name].to_pylist() for name in kinds]
-    return next(x for x in (*columns, columns[0]) if not rows or x[rows[0]] is not None)
+    held = (index[name] for name in kinds if not len(rows) or index[name][int(rows[0])].is_valid)
+    values = next(held, index[kinds[0]]).take(pa.array(rows))
+    # -0.0 and 0.0 are the same place.
+    return pc.add(values, 0.0) if pa.types.is_floating(values.type) else values
 
 
 def _tied_order(
     context: DatasetContext,
     index: pa.Table,
-    rows: Sequence[int],
+    rows: Rows,
     tasks: Mapping[str, TaskReturns],
 ) -> list[str]:
     """A warning where `order_by` leaves open which of two episodes of a task came first.
@@ -203,9 +248,14 @@ def _tied_order(
     path = context.dataset.filter.order_by if context.dataset.filter else None
     if path is None:
         return []
-    names, values = index["task"].to_pylist(), _order_values(index, rows)
-    counts = Counter((names[row], values[row]) for row in rows if _is_ordered(tasks[names[row]]))
-    tied = sum(count for count in counts.values() if count > 1)
+    codes, names = codes_of(index["task"])
+    is_ordered = np.array([name in tasks and _is_ordered(tasks[name]) for name in names], bool)
+    rows = rows[is_ordered[codes[rows]]]
+    if not len(rows):
+        return []
+    places = pa.table({"task": codes[rows], "value": _order_values(index, rows)})
+    counts = places.group_by(["task", "value"]).aggregate([([], "count_all")])["count_all"]
+    tied = pc.sum(counts.filter(pc.greater(counts, 1))).as_py()
     if not tied:
         return []
     advice = "Name a field that differs in each episode of a task"
@@ -213,7 +263,7 @@ def _tied_order(
         advice += ", or take `filter: {estimator: top_mean}`, which needs no order"
     last = "their place in the files" if context.dataset.episode_id is None else "their episode id"
     return [
-        f"{context.where}: {tied} of {counts.total()} episodes share a value of "
+        f"{context.where}: {tied} of {len(rows)} episodes share a value of "
         f"`filter.order_by: {path}` with another of their task; {last} breaks the tie, which may "
         f"not be the order of collection. {advice}."
     ]
@@ -225,27 +275,14 @@ def _is_ordered(found: TaskReturns) -> bool:
     return found.rule == TOP_K or (is_window and found.lowest < found.best)
 
 
-def _check_ids(context: DatasetContext, index: pa.Table, ids: Sequence[str]) -> None:
-    repeated = [name for name, count in Counter(ids).items() if count > 1]
-    if not repeated:
-        return
-    rows = [row for row in index.to_pylist() if row["episode_id"] == repeated[0]]
-    places = " and ".join(f"{row['file']} record {row['record']}" for row in rows[:2])
-    raise UsageError(
-        f"{context.where}: {len(repeated)} episode ids stand more than once, such as "
-        f"'{repeated[0]}' in {places}. Give `episode_id` a field that names each episode once, "
-        "or remove it to use file name and record number."
-    )
-
-
-def limit(reasons: list[str], ids: Sequence[str], job: Job, dataset: str) -> None:
+def limit(reasons: Texts, ids: pa.ChunkedArray, job: Job, dataset: str) -> None:
     """Keeps a seeded sample of a pilot's size."""
     if job.limit is None:
         return
-    kept = [row for row, reason in enumerate(reasons) if reason == KEPT]
-    kept.sort(key=lambda row: draws.sort_key(job.config.seed, "limit", dataset, ids[row]))
-    for row in kept[job.limit :]:
-        reasons[row] = BEYOND_LIMIT
+    kept = np.flatnonzero(reasons == KEPT)
+    names = ((dataset, name) for name in texts_of(ids, kept))
+    keys = draws.sort_keys(job.config.seed, "limit", names)
+    reasons[kept[np.lexsort((keys[:, 1], keys[:, 0]))][job.limit :]] = BEYOND_LIMIT
 
 
 def split_of(dataset: AnyDataset, seed: int, episode_id: str, task: str | None = None) -> str:
@@ -277,18 +314,29 @@ def _warnings(
     return warnings
 
 
-def decisions(selection: Selection) -> dict[str, list[Any]]:
+def decisions(selection: Selection) -> pa.Table:
     """One row for each episode: kept or not, and why."""
     index = selection.index
-    return {
-        "dataset": [selection.dataset] * len(index),
-        "episode_id": index["episode_id"].to_pylist(),
-        "task": index["task"].to_pylist(),
-        "agent": index["agent"].to_pylist(),
-        "split": list(selection.splits),
-        "steps": index["steps"].to_pylist(),
-        "tokens": index["tokens"].to_pylist(),
-        "return": index["return"].to_pylist(),
-        "success": index["success"].to_pylist(),
-        "decision": list(selection.reasons),
+    columns: dict[str, Any] = {
+        "dataset": pa.repeat(selection.dataset, len(index)),
+        "split": pa.array(selection.splits, pa.string()),
+        "decision": pa.array(selection.reasons, pa.string()),
     }
+    columns |= {name: index[name] for name in DECISION_SCHEMA.names if name not in columns}
+    return pa.table({name: columns[name] for name in DECISION_SCHEMA.names}).cast(DECISION_SCHEMA)
+
+
+DECISION_SCHEMA = pa.schema(
+    [
+        ("dataset", pa.string()),
+        ("episode_id", pa.string()),
+        ("task", pa.string()),
+        ("agent", pa.string()),
+        ("split", pa.string()),
+        ("steps", pa.int64()),
+        ("tokens", pa.int64()),
+        ("return", pa.float64()),
+        ("success", pa.bool_()),
+        ("decision", pa.string()),
+    ]
+)

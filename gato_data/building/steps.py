@@ -5,54 +5,57 @@ open_datasets -> (index every file) -> plan -> (build every unit) -> complete
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
-from itertools import islice
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from gato_data.building.action_quantiles import find_ranges
 from gato_data.building.context import Job, load_text
 from gato_data.building.contexts import Context, open_context
 from gato_data.building.corpus_context import CorpusContext
 from gato_data.building.corpus_selection import select_records
+from gato_data.building.files_list import FilesListError, read_list
 from gato_data.building.index import IndexedFile, read_index
 from gato_data.building.manifest import finish, quarantine_rows, write_quarantine
 from gato_data.building.mixture import mixture
 from gato_data.building.plan import (
+    PLAN_FILE,
     Plan,
     check_same_build,
-    decision_table,
+    check_versions,
     fingerprint,
-    make_plan,
     request_digest,
 )
-from gato_data.building.publish import finished_units, remove_temporary_files
+from gato_data.building.publish import finished_numbers, finished_units, remove_temporary_files
 from gato_data.building.selection import Selection, check_quarantine, select
-from gato_data.building.unit import dataset_folder
-from gato_data.building.units import UNITS_PER_FILE, plan_file, write_units
+from gato_data.building.write_plan import write_plan
 from gato_data.errors import GatoDataError, UsageError
-from gato_data.records import tfds_info
-from gato_data.records.manifest import MODEL_FILE, SHARDS_FILE, read_manifest
+from gato_data.records.manifest import read_manifest
 from gato_data.sequencing.ranges import ValueRange
 from gato_data.storage import files
-
-PLAN_FILE = "plan/plan.json"
 
 Indexed = Mapping[str, Sequence[IndexedFile]]
 
 
+def open_contexts(job: Job) -> dict[str, Context]:
+    """Opens all data sets of the config by name; asks nothing of their files but their names.
+
+    Raises:
+      UsageError: one of them, or the config, does not fit.
+    """
+    text = load_text(job)
+    return {dataset.name: open_context(job, dataset.name, text) for dataset in job.config.datasets}
+
+
 def open_datasets(job: Job) -> dict[str, Context]:
-    """Opens all data sets of the config by name.
+    """The same, and holds what is asked for to what the output directory has.
 
     Raises:
       UsageError: one of them, or the config, does not fit, or the output directory holds the
         build of something else.
     """
-    text = load_text(job)
-    names = [dataset.name for dataset in job.config.datasets]
-    contexts = {name: open_context(job, name, text) for name in names}
+    contexts = open_contexts(job)
     old = stored_plan(job.output)
     if old:
         check_same_build(job.output, old.request, request_digest(job, list(contexts.values())))
@@ -62,13 +65,17 @@ def open_datasets(job: Job) -> dict[str, Context]:
 def open_planned(job: Job) -> dict[str, Context]:
     """Opens all data sets for building units: with the ranges of actions that the plan found.
 
+    Whoever planned has held the inputs to the plan, so that not every worker asks for the size of
+    every file; a worker has libraries of its own.
+
     Raises:
-      UsageError: see `open_datasets`.
+      UsageError: a data set cannot be opened, or the libraries here are not those of the plan.
       GatoDataError: there is no plan yet.
     """
-    contexts, made = open_datasets(job), stored_plan(job.output)
+    contexts, made = open_contexts(job), stored_plan(job.output)
     if made is None:
         raise GatoDataError(f"{job.output}: holds no plan. Run the same build again.")
+    check_versions(job.output, made.versions)
     return {name: _as_planned(context, made.layouts[name]) for name, context in contexts.items()}
 
 
@@ -114,29 +121,25 @@ def plan(job: Job, contexts: Mapping[str, Context], indexed: Indexed) -> Plan:
         # Weights change no sequence, so they may be others than those of the first run.
         held = {name: row["sequences"] for name, row in old.mixture["datasets"].items()}
         return replace(old, mixture=mixture(job.config, held))
-    selections, layouts = [], {}
-    for name, context in contexts.items():
-        index = _index_of(job, name, indexed)
+
+    def selected(name: str) -> tuple[Selection, list[dict[str, Any]]]:
+        index = read_index(job.output, name, [file.name for file in indexed[name]])
         write_quarantine(job.output, name, quarantine_rows(name, index))
-        check_quarantine(context, indexed[name], index)
-        selection, layout = _select(context, index, [file.name for file in indexed[name]])
-        selections.append(selection)
-        layouts[name] = layout
-    made, tables = make_plan(job, list(contexts.values()), indexed, selections, layouts)
-    number = 0
-    while group := list(islice(tables, UNITS_PER_FILE)):
-        path, _ = plan_file(job.output, number)
-        files.publish(path, lambda sink, group=group: write_units(sink, group))  # type: ignore[misc]
-        number += UNITS_PER_FILE
-    for name, table in {
-        "episodes": decision_table(selections),
-        "tasks": pa.Table.from_pylist(list(made.tasks)),
-    }.items():
-        path = files.join(job.output, "plan", f"{name}.parquet")
-        files.publish(path, lambda sink, table=table: pq.write_table(table, sink))  # type: ignore[misc]
-    encoded = json.dumps(asdict(made), sort_keys=True, ensure_ascii=False, indent=1)
-    files.publish_bytes(files.join(job.output, PLAN_FILE), encoded.encode())
-    return made
+        check_quarantine(contexts[name], indexed[name], index)
+        return _select(contexts[name], index, [file.name for file in indexed[name]])
+
+    request = request_digest(job, list(contexts.values()))
+    _check_manifest(job, fingerprint(request, indexed))
+    return write_plan(job, contexts, indexed, selected)
+
+
+def _check_manifest(job: Job, wanted: str) -> None:
+    """Refuses to plan anew over a finished build of something else, whose plan was lost."""
+    try:
+        manifest = read_manifest(job.output)
+    except UsageError:
+        return
+    check_same_build(job.output, manifest["fingerprint"], wanted)
 
 
 def _select(
@@ -153,25 +156,20 @@ def _select(
 
 def missing_units(job: Job, plan: Plan) -> list[int]:
     """The units that are still to be built."""
-    done = finished_units(job.output, plan.fingerprint)
+    done = finished_numbers(job.output, plan.fingerprint)
     return [unit for unit in range(plan.units) if unit not in done]
 
 
 def is_complete(job: Job, plan: Plan) -> bool:
-    """Whether the manifest of this plan is there, and every small file that comes with it."""
+    """Whether the manifest of this plan is there, and the list of files that comes with it."""
     try:
         manifest = read_manifest(job.output)
-    except UsageError:
+        listed = read_list(job.output, manifest)
+    except (UsageError, FilesListError):
         return False
-    expected = [SHARDS_FILE]
-    if manifest["vocabulary"]["text_model"]:
-        expected.append(MODEL_FILE)
-    if job.config.output.format == "tfrecord":
-        folders = [dataset_folder(dataset.name) for dataset in job.config.datasets]
-        expected += [f"{x}/{name}" for x in folders for name in tfds_info.FILES]
-    is_whole = all(files.exists(files.join(job.output, name)) for name in expected)
     is_of_config = manifest["config"] == job.config.to_json()
-    return is_whole and is_of_config and manifest["fingerprint"] == plan.fingerprint
+    is_of_plan = manifest["fingerprint"] == plan.fingerprint
+    return listed is not None and is_of_config and is_of_plan
 
 
 def complete(

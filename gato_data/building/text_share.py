@@ -9,6 +9,7 @@ with its texts spread over it, the separator, and then the action.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from gato_data.building.context import DatasetContext
 from gato_data.building.units import EpisodeSize
@@ -33,25 +34,41 @@ def targets_in(
       donor: row of the episode that lends prompts; None if they do not count.
       cut: all windows of one pass.
     """
-    targets, texts = _targets(columns, row, cut)
+    found = targets_between(_counts(columns, row), *_edges(cut))
     if donor is None:
-        return targets, texts
-    lent_targets, lent_texts = _targets(columns, donor, [window.prompt for window in cut])
-    return targets + lent_targets, texts + lent_texts
+        return found
+    lent = targets_between(_counts(columns, donor), *_edges([window.prompt for window in cut]))
+    return found[0] + lent[0], found[1] + lent[1]
 
 
-def _targets(
-    columns: Mapping[str, Sequence[int]], row: int, parts: Sequence[Window | Prompt]
-) -> tuple[float, float]:
-    steps, tokens, texts, actions, targets = (columns[name][row] for name in COLUMNS)
-    size, action = tokens / steps, actions / steps
+def _counts(columns: Mapping[str, Sequence[int]], row: int) -> list[int]:
+    return [columns[name][row] for name in COLUMNS]
+
+
+def _edges(parts: Sequence[Window | Prompt]) -> tuple[npt.NDArray[np.float64], int]:
+    """Where parts of an episode begin and end, and the tokens of their leads."""
     edges = np.array([(part.start, part.stop) for part in parts], np.float64)
+    return edges, sum(part.lead for part in parts)
+
+
+def targets_between(
+    counts: Sequence[int], edges: npt.NDArray[np.float64], leads: int
+) -> tuple[float, float]:
+    """About how many targets some parts of an episode have, and how many of them are text.
+
+    Args:
+      counts: of the episode, in the order of `COLUMNS`.
+      edges: float64 [n, 2], where the parts begin and end.
+      leads: text tokens that the parts hold besides.
+    """
+    steps, tokens, texts, actions, targets = counts
+    size, action = tokens / steps, actions / steps
     whole, rest = np.divmod(edges, size)
     # How far the parts go, in observations and in actions from the start of the episode.
     before = size - action
     seen = np.diff(whole + np.minimum(rest / before, 1)).sum()
     acted = np.diff(whole + (np.maximum(rest - before, 0) / action if actions else 0)).sum()
-    observed = (targets - actions) / steps * seen + sum(part.lead for part in parts)
+    observed = (targets - actions) / steps * seen + leads
     said = (texts - (targets - actions)) / steps * acted
     return float(observed + action * acted), float(observed + said)
 

@@ -5,7 +5,7 @@ input files are shuffled before they are dealt out, so that input sorted by task
 shards. Every pass deals anew. Units order sequences; they never change one.
 """
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,11 +14,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gato_data.building.columns import Floats, Numbers, Rows, codes_of
 from gato_data.building.context import Job
 from gato_data.building.index import INDEX_SCHEMA
-from gato_data.building.selection import Selection
+from gato_data.building.selection import VALIDATION, Selection
+from gato_data.errors import ContentError, GatoDataError
+from gato_data.readers.damage import damage_named
 from gato_data.sequencing import draws
-from gato_data.sequencing.prompts import donors
+from gato_data.sequencing.prompts import Circles, circles
 from gato_data.sequencing.sequences import PATCH_BYTES, TOKEN_FIELDS
 from gato_data.storage import files
 
@@ -28,6 +31,8 @@ PIECES_PER_UNIT = 16
 LARGEST_PIECE = 64 << 20
 # Units in one plan file, one row group each: bounds the footer that a worker has to read.
 UNITS_PER_FILE = 1000
+# Rows that are Python's own numbers at a time, and units whose rows are looked up together.
+_ROWS, _UNITS_AT_ONCE = 1 << 16, 100
 _DONOR = pa.struct(
     [
         ("file", pa.string()),
@@ -83,163 +88,236 @@ class EpisodeSize:
     text_targets: float = 0.0
 
     def bytes(self, length: int) -> float:
-        per_token = sum(dtype.itemsize for dtype in TOKEN_FIELDS.values())
-        return self.sequences * length * per_token + self.image_tokens * (PATCH_BYTES + 4)
+        """Of output, about."""
+        return float(_bytes(self.sequences, self.image_tokens, length))
+
+
+def _bytes(sequences: Any, image_tokens: Any, length: int) -> Any:
+    per_token = sum(dtype.itemsize for dtype in TOKEN_FIELDS.values())
+    return sequences * length * per_token + image_tokens * (PATCH_BYTES + 4)
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A run of kept records.
+class Sizes:
+    """What many episodes or pieces of a corpus give in one pass, as columns.
 
     Attributes:
-      rows: of the index, in order.
-      bytes: of output, about.
+      sequences, tokens, image_tokens: numbers [n], see `EpisodeSize`.
+      targets, text_targets: float64 [n]; None where there is no text.
     """
 
-    rows: Sequence[int]
-    bytes: float
+    sequences: Numbers
+    tokens: Numbers
+    image_tokens: Floats
+    targets: Floats | None = None
+    text_targets: Floats | None = None
+
+    @classmethod
+    def of(cls, sizes: Sequence[EpisodeSize]) -> "Sizes":
+        """Without targets, which only episodes have."""
+        rows = [(size.sequences, size.tokens, size.image_tokens) for size in sizes]
+        return cls(*np.array(rows, np.float64).reshape(-1, 3).T)
+
+    def bytes(self, length: int) -> Floats:
+        """float64 [n]; see `EpisodeSize.bytes`."""
+        return _bytes(self.sequences, self.image_tokens, length)
 
 
 @dataclass(frozen=True)
-class Unit:
-    """Pieces that make one shard, in reading order."""
+class Pieces:
+    """Runs of kept records.
 
-    dataset: str
+    Attributes:
+      rows: int64 [n], of the index, in order, piece after piece.
+      starts: int64 [pieces + 1], where the pieces begin.
+      bytes: float64 [pieces], of output, about.
+    """
+
+    rows: Rows
+    starts: Rows
+    bytes: Floats
+
+    @property
+    def firsts(self) -> Rows:
+        """int64 [pieces], the first row of each."""
+        return self.rows[self.starts[:-1]]
+
+    def ordered(self, order: Rows) -> "Pieces":
+        """The same pieces in another order."""
+        sizes = np.diff(self.starts)[order]
+        ends = np.cumsum(sizes)
+        places = np.arange(len(self.rows)) + np.repeat(self.starts[order] - ends + sizes, sizes)
+        return Pieces(self.rows[places], np.concatenate([[0], ends]), self.bytes[order])
+
+
+@dataclass(frozen=True)
+class Dealt:
+    """The units of one split and pass, as they follow each other.
+
+    Attributes:
+      split, pass_number: of all of them.
+      pieces: in reading order, unit after unit.
+      starts: int64 [units + 1], the first piece of each unit.
+    """
+
     split: str
     pass_number: int
-    pieces: Sequence[Piece]
+    pieces: Pieces
+    starts: Rows
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
 
 
-def lending_groups(selection: Selection) -> dict[tuple[str, str, str], list[int]]:
-    """Kept rows by (task, agent, split): the groups that lend each other prompts."""
-    tasks = selection.index["task"].to_pylist()
-    agents = selection.index["agent"].to_pylist()
-    groups: dict[tuple[str, str, str], list[int]] = defaultdict(list)
-    for row in selection.kept:
-        groups[tasks[row], agents[row], selection.splits[row]].append(row)
-    return groups
+def lending_groups(selection: Selection) -> Rows:
+    """Int64, for each kept row a number that those of one (task, agent, split) share.
+
+    They are the groups that lend each other prompts.
+    """
+    tasks, _ = codes_of(selection.index["task"])
+    agents, names = codes_of(selection.index["agent"])
+    kept = selection.kept
+    is_validation = selection.splits[kept] == VALIDATION
+    return (tasks[kept] * len(names) + agents[kept]) * 2 + is_validation
 
 
-def donors_of(job: Job, selection: Selection, number: int) -> dict[str, tuple[str, ...]]:
-    ids = selection.index["episode_id"].to_pylist()
-    found: dict[str, tuple[str, ...]] = {}
-    for rows in lending_groups(selection).values():
-        members = [ids[row] for row in rows]
-        found |= donors(job.config.seed, selection.dataset, number, members)
-    return found
+def circles_of(job: Job, selection: Selection, number: int) -> Circles:
+    """Who lends to whom in a pass."""
+    rows = selection.kept
+    names = selection.texts("episode_id", rows)
+    groups = lending_groups(selection)
+    return circles(job.config.seed, selection.dataset, number, rows, groups, names)
 
 
-def episode_pieces(
-    job: Job, selection: Selection, rows: Sequence[int], sizes: Mapping[int, EpisodeSize]
-) -> list[Piece]:
-    """Episodes that are read together: fewer than make a unit, so that units are mixed."""
-    length, shard_size = job.config.sequence.length, job.config.output.shard_size
-    weights = {row: sizes[row].bytes(length) for row in rows}
-    columns = selection.index.select(["file", "size"]).to_pydict()
-    pieces: list[list[int]] = []
-    piece_output = piece_input = 0.0
-    for row in rows:
-        new = (
-            not pieces
-            or columns["file"][row] != columns["file"][pieces[-1][-1]]
-            or piece_output >= shard_size / PIECES_PER_UNIT
-            or piece_input + columns["size"][row] > LARGEST_PIECE
-        )
-        if new:
-            pieces.append([])
-            piece_output = piece_input = 0.0
-        pieces[-1].append(row)
-        piece_output += weights[row]
-        piece_input += columns["size"][row]
-    return [Piece(piece, sum(weights[row] for row in piece)) for piece in pieces]
+def episode_pieces(job: Job, selection: Selection, rows: Rows, sizes: Sizes) -> Pieces:
+    """Episodes that are read together: fewer than make a unit, so that units are mixed.
+
+    Args:
+      rows: the episodes, ascending.
+      sizes: of each of them.
+    """
+    most_output = job.config.output.shard_size / PIECES_PER_UNIT
+    weights = sizes.bytes(job.config.sequence.length)
+    files, _ = codes_of(selection.index["file"])
+    read = selection.index["size"].to_numpy()
+    starts: list[int] = []
+    outputs: list[float] = []
+    before, piece_output, piece_input = -1, 0.0, 0
+    for first in range(0, len(rows), _ROWS):
+        some = slice(first, first + _ROWS)
+        columns = (files[rows[some]], read[rows[some]], weights[some])
+        values = zip(*(column.tolist() for column in columns), strict=True)
+        for place, (file, size, weight) in enumerate(values, first):
+            if file != before or piece_output >= most_output or piece_input + size > LARGEST_PIECE:
+                starts.append(place)
+                outputs.append(piece_output)
+                before, piece_output, piece_input = file, 0.0, 0
+            piece_output += weight
+            piece_input += size
+    ends = [*outputs[1:], piece_output] if starts else []
+    return Pieces(rows, np.array([*starts, len(rows)], np.int64), np.array(ends, np.float64))
 
 
-def deal(
-    job: Job, selection: Selection, split: str, number: int, pieces: Sequence[Piece]
-) -> list[Unit]:
+def deal(job: Job, selection: Selection, split: str, number: int, pieces: Pieces) -> Dealt:
     """Pieces in a seeded order, dealt out to units of about `shard_size`."""
-    if not pieces:
-        return []
+    if not len(pieces.bytes):
+        return Dealt(split, number, pieces, np.zeros(1, np.int64))
     shard_size = job.config.output.shard_size
-    places = selection.index.select(["file", "record"])
-    firsts = places.take([piece.rows[0] for piece in pieces]).to_pylist()
-
-    def order(place: int) -> bytes:
-        names = (split, number, firsts[place]["file"], firsts[place]["record"])
-        return draws.sort_key(job.config.seed, "pieces", selection.dataset, *names)
-
-    ordered = [pieces[place] for place in sorted(range(len(pieces)), key=order)]
-    outputs = np.array([piece.bytes for piece in ordered])
+    files = selection.texts("file", pieces.firsts)
+    records = selection.numbers("record", pieces.firsts).tolist()
+    names = (
+        (selection.dataset, split, number, file, record)
+        for file, record in zip(files, records, strict=True)
+    )
+    keys = draws.sort_keys(job.config.seed, "pieces", names)
+    ordered = pieces.ordered(np.lexsort((keys[:, 1], keys[:, 0])))
+    outputs = ordered.bytes
     count = max(1, round(float(outputs.sum()) / shard_size))
     middles = np.cumsum(outputs) - outputs / 2
     target = float(outputs.sum()) / count
-    dealt: dict[int, list[Piece]] = defaultdict(list)
-    for piece, middle in zip(ordered, middles, strict=True):
-        dealt[min(count - 1, int(middle / target))].append(piece)
+    units = np.minimum(count - 1, (middles / target).astype(np.int64))
     # A piece larger than a shard leaves gaps in the numbers; only their order matters.
-    return [Unit(selection.dataset, split, number, dealt[unit]) for unit in sorted(dealt)]
+    starts = np.flatnonzero(np.diff(units, prepend=-1))
+    return Dealt(split, number, ordered, np.concatenate([starts, [len(units)]]))
 
 
 def unit_tables(
-    units: Sequence[Unit],
-    selections: Mapping[str, Selection],
-    donor_lists: Mapping[tuple[str, int], Mapping[str, tuple[str, ...]]],
-    shards: Mapping[str, int],
+    first: int, dealt: Sequence[Dealt], selection: Selection, lenders: Mapping[int, Circles]
 ) -> Iterator[pa.Table]:
-    """The rows of each unit, in reading order.
+    """The rows of each unit of a data set, in reading order.
 
     Args:
-      units: in the order of their numbers.
-      selections: by data set.
-      donor_lists: by data set and pass; see `donors_of`.
-      shards: by data set and split (`NAME/SPLIT`), how many there are.
+      first: the number of the first unit.
+      dealt: the units, in the order of their numbers.
+      selection: of the data set.
+      lenders: for each pass who lends prompts; see `circles_of`.
     """
-    indexes = {
-        name: x.index.select(_LOCATORS).unify_dictionaries() for name, x in selections.items()
-    }
-    places = {name: _places(selections[name]) for name in {name for name, _ in donor_lists}}
-    next_shard: dict[str, int] = defaultdict(int)
-    for number, unit in enumerate(units):
-        index, key = indexes[unit.dataset], f"{unit.dataset}/{unit.split}"
-        sizes = [len(piece.rows) for piece in unit.pieces]
-        rows = index.take(np.concatenate([piece.rows for piece in unit.pieces]))
-        lenders = donor_lists.get((unit.dataset, unit.pass_number), {})
-        same = {
-            "unit": number,
-            "dataset": unit.dataset,
-            "split": unit.split,
-            "pass": unit.pass_number,
-            "shard": next_shard[key],
-            "shards": shards[key],
-        }
-        columns = {name: rows[name] for name in rows.column_names} | {
-            "piece": pa.array(np.repeat(np.arange(len(sizes)), sizes)),
-            "donors": _lent(rows, lenders, index, places.get(unit.dataset, {})),
-        }
-        for name, value in same.items():
-            columns[name] = pa.repeat(pa.scalar(value, UNIT_SCHEMA.field(name).type), len(rows))
-        next_shard[key] += 1
-        yield pa.table({name: columns[name] for name in UNIT_SCHEMA.names}).cast(UNIT_SCHEMA)
+    index = selection.index.select(_LOCATORS)
+    shards = Counter[str]()
+    for group in dealt:
+        shards[group.split] += len(group)
+    next_shard: Counter[str] = Counter()
+    for group in dealt:
+        for start in range(0, len(group), _UNITS_AT_ONCE):
+            stop = min(len(group), start + _UNITS_AT_ONCE)
+            some = (group.starts[start : stop + 1], next_shard[group.split])
+            same = {
+                "dataset": selection.dataset,
+                "split": group.split,
+                "pass": group.pass_number,
+                "shards": shards[group.split],
+            }
+            yield from _tables(
+                first, group.pieces, *some, same, index, lenders.get(group.pass_number)
+            )
+            first += stop - start
+            next_shard[group.split] += stop - start
 
 
-def _places(selection: Selection) -> dict[str, int]:
-    """The row of each kept episode."""
-    ids = selection.index["episode_id"].to_pylist()
-    return {ids[row]: row for row in selection.kept}
-
-
-def _lent(
-    rows: pa.Table,
-    lenders: Mapping[str, tuple[str, ...]],
+def _tables(
+    first: int,
+    pieces: Pieces,
+    starts: Rows,
+    shard: int,
+    same: Mapping[str, Any],
     index: pa.Table,
-    places: Mapping[str, int],
-) -> pa.ListArray:
+    lenders: Circles | None,
+) -> Iterator[pa.Table]:
+    """The tables of some units that follow each other: one is made of all, and cut.
+
+    Args:
+      starts: int64 [units + 1], their first pieces.
+      shard: of the first of them.
+      same: what is the same for all.
+    """
+    bounds = pieces.starts[starts]
+    chosen = pieces.rows[bounds[0] : bounds[-1]]
+    rows = index.take(pa.array(chosen))
+    # Numbers of units, and of the pieces inside each.
+    sizes = np.diff(bounds)
+    units = np.repeat(np.arange(len(sizes)), sizes)
+    read = np.diff(pieces.starts[starts[0] : starts[-1] + 1])
+    places = np.arange(len(read)) - np.repeat(starts[:-1] - starts[0], np.diff(starts))
+    columns = {name: rows[name] for name in rows.column_names} | {
+        "unit": first + units,
+        "shard": shard + units,
+        "piece": np.repeat(places, read),
+        "donors": _lent(chosen, lenders, index),
+    }
+    for name, value in same.items():
+        columns[name] = pa.repeat(pa.scalar(value, UNIT_SCHEMA.field(name).type), len(rows))
+    table = pa.table({name: columns[name] for name in UNIT_SCHEMA.names}).cast(UNIT_SCHEMA)
+    table = table.combine_chunks()
+    for start, size in zip(bounds[:-1] - bounds[0], sizes, strict=True):
+        yield table.slice(start, size)
+
+
+def _lent(rows: Rows, lenders: Circles | None, index: pa.Table) -> pa.ListArray:
     """The donors of each of some rows."""
-    ids = rows["episode_id"].to_pylist() if lenders else [""] * len(rows)
-    names = [lenders.get(name, ()) for name in ids]
-    chosen = [places[name] for of_row in names for name in of_row]
-    found = index.take(np.array(chosen, np.int64))
-    ends = np.cumsum([0, *map(len, names)])
+    lent = np.empty((len(rows), 0), np.int64) if lenders is None else lenders.donors(rows)
+    is_there = lent >= 0
+    found = index.take(pa.array(lent[is_there]))
+    ends = np.concatenate([[0], np.cumsum(is_there.sum(axis=1))])
     donors = pa.StructArray.from_arrays(
         [found[field.name].cast(field.type).combine_chunks() for field in _DONOR],
         fields=list(_DONOR),
@@ -254,10 +332,21 @@ def plan_file(output: str, unit: int) -> tuple[str, int]:
 
 
 def read_unit(output: str, unit: int) -> list[dict[str, Any]]:
-    """The rows of a unit, in reading order."""
+    """The rows of a unit, in reading order.
+
+    Raises:
+      GatoDataError: the plan is damaged.
+      OSError: reading failed.
+    """
     path, group = plan_file(output, unit)
-    with files.open_read(path) as file:
-        rows: list[dict[str, Any]] = pq.ParquetFile(file).read_row_group(group).to_pylist()
+    try:
+        with files.open_read(path) as file, damage_named():
+            rows: list[dict[str, Any]] = pq.ParquetFile(file).read_row_group(group).to_pylist()
+    except ContentError as error:
+        raise GatoDataError(
+            f"{path}: {error}. Delete the folder plan/ and run the same build again, which plans "
+            "anew and keeps the units that are done."
+        ) from None
     return rows
 
 

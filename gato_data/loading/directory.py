@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gato_data.errors import UsageError
-from gato_data.records.manifest import SHARDS_FILE, read_manifest
+from gato_data.records.manifest import MANIFEST, SHARDS_FILE, read_manifest
+from gato_data.records.manifest_schema import schema_problems
 from gato_data.storage import files
 
 Integers = npt.NDArray[np.int32]
@@ -145,6 +146,11 @@ def open_build(directory: str) -> Build:
       UsageError: there is none, or it is damaged or of a newer schema.
     """
     manifest = read_manifest(directory)
+    for problem in schema_problems(manifest):
+        raise UsageError(
+            f"{files.join(directory, MANIFEST)}: {problem}. No build of gato-data wrote that; make "
+            "it again."
+        )
     shards = _read_shards(directory)
     for fault in _disagreements(manifest, shards):
         raise UsageError(

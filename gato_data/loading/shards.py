@@ -206,7 +206,7 @@ class TfrecordShard:
         """Reads the sidecar.
 
         Raises:
-          GatoDataError: it is missing or damaged.
+          GatoDataError: it is missing, damaged, or that of another shard.
         """
         self._path = path
         self._expected = (length, np.dtype(token_dtype))
@@ -220,6 +220,11 @@ class TfrecordShard:
             ) from None
         with pa.memory_map(path) as source:
             self._memory = np.frombuffer(source.read_buffer(), np.uint8)
+        if int(self._offsets[-1]) != len(self._memory):
+            raise GatoDataError(
+                f"{sidecar}: damaged: it ends at byte {self._offsets[-1]}, the shard at "
+                f"{len(self._memory)}. `gato-data verify` says more."
+            )
 
     def __len__(self) -> int:
         return len(self._offsets) - 1

@@ -133,6 +133,8 @@ class Stream:
                 'to wait for. Load with images="packed", as when the state was made.'
             )
         room = state.get("room", self._room_of_patches())
+        if not isinstance(room, list | tuple) or len(room) != 2:
+            raise UsageError("This is no state of a loader: its room is no pair of numbers.")
         if self.room.patches is not None and list(room) != self._room_of_patches():
             raise UsageError(
                 "The state is of batches with another room for patches, which other sequences fit "

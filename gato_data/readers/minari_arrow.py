@@ -86,8 +86,9 @@ class ArrowStorage:
     def size(self, numbers: range) -> int:
         return sum(map(files.size_of, self._paths(numbers)))
 
-    def is_older(self, numbers: range, than: str) -> bool:
-        return all(files.is_newer(than, path) for path in self._paths(numbers))
+    def written(self, numbers: range) -> int | None:
+        times = [files.written(path) for path in self._paths(numbers)]
+        return max((time for time in times if time is not None), default=None)
 
     def _paths(self, numbers: range) -> list[str]:
         """All files of some episodes, as far as they are there."""

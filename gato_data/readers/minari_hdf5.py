@@ -6,7 +6,7 @@ Nothing of that is followed: a data set must not be able to read what lies besid
 
 import re
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from math import prod
@@ -19,6 +19,7 @@ import numpy.typing as npt
 from gato_data.errors import ContentError, UsageError
 from gato_data.readers.damage import damage_named
 from gato_data.readers.features import IMAGE, TENSOR, TEXT, Leaf
+from gato_data.readers.hdf5_heaps import opened
 from gato_data.readers.minari_spaces import INFOS, Key, Place, components
 from gato_data.readers.minari_storage import (
     STRING_BYTES,
@@ -58,9 +59,9 @@ class Hdf5Storage:
 
     @contextmanager
     def reading(self) -> Iterator["Hdf5Reader"]:
+        stack = ExitStack()
         try:
-            # Locks fail on some network file systems, and nothing is written here.
-            file = h5py.File(self.path, "r", locking=False)
+            file = stack.enter_context(opened(self.path))
         except FileNotFoundError:
             raise UsageError(
                 f"{self.path}: there is no such file. Copy the data set again."
@@ -71,15 +72,17 @@ class Hdf5Storage:
             raise UsageError(
                 f"{self.path}: not a whole HDF5 file ({error}). Copy it again."
             ) from None
-        with file:
+        except (ContentError, RuntimeError) as error:
+            raise UsageError(f"{self.path}: not an HDF5 file that can be read: {error}.") from None
+        with stack:
             yield Hdf5Reader(file)
 
     def size(self, numbers: range) -> int:
         """The share of the file that falls to so many episodes."""
         return files.size_of(self.path) * len(numbers) // max(1, self.episodes)
 
-    def is_older(self, numbers: range, than: str) -> bool:
-        return files.is_newer(than, self.path)
+    def written(self, numbers: range) -> int | None:
+        return files.written(self.path)
 
 
 class Hdf5Reader:
@@ -174,10 +177,12 @@ def _attributes(group: h5py.Group) -> Iterator[tuple[str, Any]]:
 
 def _attribute(group: h5py.Group, name: str) -> Any:
     """A text or a number as Python has it; None where there is nothing, () for all else."""
-    shape = group.attrs.get_id(name).shape
-    if shape is None:
+    found = group.attrs.get_id(name)
+    if found.shape is None:
         return None
-    if prod(shape) != 1:
+    _check_type(found.get_type())
+    is_one = prod(found.shape) == 1
+    if not is_one or not (h5py.check_string_dtype(found.dtype) or found.dtype.kind in "biuf"):
         return ()
     value = np.asarray(group.attrs[name]).ravel()[0]
     value = value.item() if isinstance(value, np.generic) else value
@@ -261,6 +266,7 @@ def _form(dataset: h5py.Dataset) -> tuple[np.dtype[Any], tuple[int, ...]]:
     layout = properties.get_layout()
     if layout == h5py.h5d.VIRTUAL or properties.get_external_count():
         raise ContentError("its values lie in another file, which is not read")
+    _check_type(dataset.id.get_type())
     dtype = dataset.dtype
     if layout == h5py.h5d.CHUNKED:
         size = prod(properties.get_chunk()) * dtype.itemsize
@@ -270,6 +276,17 @@ def _form(dataset: h5py.Dataset) -> tuple[np.dtype[Any], tuple[int, ...]]:
     if not shape:
         raise ContentError("it has one value for the whole episode")
     return dtype, shape
+
+
+def _check_type(kind: h5py.h5t.TypeID) -> None:
+    """Raises ContentError where a type of variable length is none that HDF5 has a reader for.
+
+    It has one for sequences (0) and one for texts (1), and crashes with any other number.
+    """
+    # Two bytes of H5Tencode, class and version, and what the class has to say of itself.
+    _, _, what, way = kind.encode()[:4]
+    if what & 0xF == h5py.h5t.VLEN and way & 0xF > 1:
+        raise ContentError("damaged (its type is of variable length in no way that there is)")
 
 
 def _check_numbers(dtype: np.dtype[Any]) -> None:

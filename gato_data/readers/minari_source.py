@@ -74,8 +74,8 @@ class MinariSource:
     def size(self, file: str) -> int:
         return self.storage.size(self._numbers(file))
 
-    def is_older(self, file: str, than: str) -> bool:
-        return self.storage.is_older(self._numbers(file), than)
+    def written(self, file: str) -> int | None:
+        return self.storage.written(self._numbers(file))
 
     def stated(self, file: str) -> int:
         return 0  # `scan` yields a fault for every episode that should be there and is not.

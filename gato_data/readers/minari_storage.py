@@ -179,5 +179,5 @@ class Storage(Protocol):
     def size(self, numbers: range) -> int:
         """Bytes of some episodes on disk, about."""
 
-    def is_older(self, numbers: range, than: str) -> bool:
-        """Whether some episodes were written before the file at `than`."""
+    def written(self, numbers: range) -> int | None:
+        """When the last of some episodes was written, in nanoseconds; None: that is not known."""

@@ -63,8 +63,8 @@ class RldsSource:
     def size(self, file: str) -> int:
         return files.size_of(self.path(file))
 
-    def is_older(self, file: str, than: str) -> bool:
-        return files.is_newer(than, self.path(file))
+    def written(self, file: str) -> int | None:
+        return files.written(self.path(file))
 
     def stated(self, file: str) -> int:
         return self.opened.stated.get(file, 0)

@@ -98,10 +98,10 @@ class Source(Protocol):
     def size(self, file: str) -> int:
         """Bytes of an input file; about, where it is part of a larger one."""
 
-    def is_older(self, file: str, than: str) -> bool:
-        """Whether an input file was written before the file at the path `than`.
+    def written(self, file: str) -> int | None:
+        """When an input file was written, in nanoseconds; None where the file system does not tell.
 
-        True where the file systems do not tell.
+        Of one that consists of several files, the last of them.
         """
 
     def stated(self, file: str) -> int:

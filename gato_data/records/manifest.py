@@ -3,7 +3,6 @@
 Readers of a finished build need this and nothing of what only a build needs.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -11,28 +10,24 @@ from typing import Any
 from gato_data.config_types import CORPUS_KINDS
 from gato_data.errors import UsageError
 from gato_data.records.schema import check_version
+from gato_data.records.sealed import encode_sealed, seal
 from gato_data.storage import files
 
 MANIFEST = "manifest.json"
 MODEL_FILE = "vocabulary.model"
 SHARDS_FILE = "shards.parquet"
-
-_CHECKSUM = "checksum"
+FILES_FILE = "files.parquet"
+RUN_FILE = "run.json"
 
 
 def seal_manifest(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """The manifest with a SHA-256 of everything else as its `checksum`."""
-    content = {key: value for key, value in manifest.items() if key != _CHECKSUM}
-    return content | {_CHECKSUM: hashlib.sha256(_encode(content)).hexdigest()}
+    return seal(manifest)
 
 
 def encode_manifest(manifest: Mapping[str, Any]) -> bytes:
     """The bytes of the file, sealed, with sorted keys."""
-    return _encode(seal_manifest(manifest))
-
-
-def _encode(content: Mapping[str, Any]) -> bytes:
-    return json.dumps(content, sort_keys=True, ensure_ascii=False, indent=1).encode()
+    return encode_sealed(manifest)
 
 
 def corpora(manifest: Mapping[str, Any]) -> dict[str, str]:

@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 
 from gato_data.building.context import Job
 from gato_data.building.manifest import SHARDS_SCHEMA, describe_build
+from gato_data.building.plan import PLAN_FILE
 from gato_data.building.publish import Sidecar
-from gato_data.building.steps import PLAN_FILE, stored_plan
+from gato_data.building.steps import stored_plan
 from gato_data.config import config_from_json
 from gato_data.errors import UsageError
 from gato_data.records.manifest import MANIFEST, SHARDS_FILE
@@ -83,10 +84,12 @@ def derived_manifest(
         raise MissingPlanError(
             f"{PLAN_FILE} or a file of _units/ is damaged ({error!r:.100})."
         ) from None
-    # Neither plan nor units say these; the manifest's checksum holds them.
+    # Neither plan nor units say these; the manifest's checksum holds them. Of an older release, the
+    # config lacks what has a default since.
     expected["vocabulary"]["text_model"] = manifest["vocabulary"]["text_model"]
-    for key in ("gato_data", "checksum"):
-        expected[key] = manifest[key]
+    for key in ("gato_data", "checksum", "files", "config"):
+        if key in manifest:
+            expected[key] = manifest[key]
     return expected, problems
 
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import google_crc32c
 import numpy as np
 import numpy.typing as npt
 
@@ -14,7 +13,7 @@ from gato_data.records import digest, shards, tfrecord
 from gato_data.records.row_facts import RowFacts
 from gato_data.report.record_rules import RecordRules
 from gato_data.sequencing.sequences import TokenSequences
-from gato_data.storage import files, framing
+from gato_data.storage import checksums, files, framing
 from gato_data.vocabulary import Modality
 
 # Protocol buffers end at 2 GiB a message.
@@ -35,6 +34,7 @@ class ShardFacts:
       counts: tokens by kind and others.
       tasks: by task, sequences, tokens and padding.
       offsets: of TFRecords, where each begins; the last entry is the end of the file.
+      ids: of the sequences that could be read, by the number of the record.
       problems: what is wrong, named by file, record and byte.
       readable: whether all records could be read.
     """
@@ -48,6 +48,7 @@ class ShardFacts:
     counts: Counter[str] = field(default_factory=Counter)
     tasks: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     offsets: list[int] = field(default_factory=list)
+    ids: dict[int, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     readable: bool = True
 
@@ -63,7 +64,7 @@ def read_facts(path: str, name: str, rules: RecordRules) -> ShardFacts:
       OSError: of the file system, also where there is no such file.
     """
     facts = ShardFacts()
-    facts.size, facts.crc32c = _checksum(path)
+    facts.size, facts.crc32c = checksums.crc32c_of(path)
     digests: list[bytes] = []
     broken: set[str] = set()
     is_tfrecord = not path.endswith(".arrow")
@@ -78,20 +79,11 @@ def read_facts(path: str, name: str, rules: RecordRules) -> ShardFacts:
                 facts.problems.append(f"{name}: record {numbers[row]}{at}: {text}.")
         digests += digest.sequence_digests(batch)
         facts.rows.add(batch)
+        facts.ids.update(zip(numbers.tolist(), batch.texts["sequence_id"], strict=True))
         _count(batch, facts)
     facts.digest = digest.shard_digest(digests)
     facts.content = digest.content_digest(digests)
     return facts
-
-
-def _checksum(path: str) -> tuple[int, str]:
-    checksum = google_crc32c.Checksum()
-    size = 0
-    with files.open_read(path) as file:
-        while data := file.read(files.READ_BUFFER):
-            checksum.update(data)
-            size += len(data)
-    return size, checksum.digest().hex()
 
 
 def _arrow_batches(

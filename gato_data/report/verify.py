@@ -1,10 +1,11 @@
 """`gato-data verify`: re-reads a build and says where it is not what its manifest says.
 
 Everything that readers of the data use is held against two witnesses: what is in the shards, and
-what the manifest, `shards.parquet` and the sidecars of the units say, each against the others. So
-a changed byte is found wherever it is, also in the manifest itself. Not re-read are `index/` and
-the tables and estimates in `plan/`, working papers of the build, the words of `quarantine/`, and
-`run.json`, which may hold anything.
+what the manifest, `shards.parquet` and the sidecars of the units say, each against the others. All
+other files are held to the digests in `files.parquet`; that list to the manifest; and the manifest
+and `run.json` to the checksums that they hold of themselves. So a changed byte is found wherever it
+is. Builds of releases that wrote no such list are not re-read in `index/`, the tables and estimates
+of `plan/`, the words of `quarantine/`, and `run.json`.
 """
 
 import hashlib
@@ -16,10 +17,26 @@ from typing import Any
 import jsonschema
 import numpy as np
 
-from gato_data.building.publish import Sidecar, sidecar_path
+from gato_data.building.files_list import (
+    FilesListError,
+    ListedFile,
+    faults,
+    read_list,
+    tfds_names,
+)
+from gato_data.building.publish import FOLDERS, Sidecar, sidecar_path
 from gato_data.errors import UsageError
 from gato_data.records import shards, tfds_info, tfrecord
-from gato_data.records.manifest import MANIFEST, MODEL_FILE, encode_manifest, read_manifest
+from gato_data.records.manifest import (
+    FILES_FILE,
+    MANIFEST,
+    MODEL_FILE,
+    RUN_FILE,
+    encode_manifest,
+    read_manifest,
+)
+from gato_data.records.sealed import is_sealed
+from gato_data.report.affected import Affected, affected_of, lost_shard
 from gato_data.report.manifest_check import (
     MissingPlanError,
     derived_manifest,
@@ -43,11 +60,13 @@ class Verification:
       problems: a sentence for each, naming file, record and byte where they are known; none if
         all is as the manifest says.
       shards, sequences: how many were read.
+      affected: the sequences of damaged shards, by shard.
     """
 
     problems: tuple[str, ...]
     shards: int
     sequences: int
+    affected: tuple[Affected, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,7 +102,7 @@ def verify(directory: str, on_shard: Callable[[], object] = lambda: None) -> Ver
         return Verification(tuple(invalid), 0, 0)
     check = _Check(directory, manifest)
     problems = [*check.run(on_shard), *_manifest_changed(directory, manifest)]
-    return Verification(tuple(problems), check.shards, check.sequences)
+    return Verification(tuple(problems), check.shards, check.sequences, tuple(check.affected))
 
 
 def _manifest_changed(directory: str, manifest: dict[str, Any]) -> Iterator[str]:
@@ -106,9 +125,27 @@ class _Check:
         self._manifest = manifest
         self.shards = 0
         self.sequences = 0
+        self.affected: list[Affected] = []
+        self._listed: list[ListedFile] | None = None
+        self._list_fault: str | None = None
+        try:
+            self._listed = read_list(directory, manifest)
+        except FilesListError as error:
+            self._list_fault = str(error)
 
     def run(self, on_shard: Callable[[], object]) -> Iterator[str]:
         """All problems, the shards first."""
+        told = set()
+        for problem in self._of_contents(on_shard):
+            told.add(problem.partition(": ")[0])
+            yield problem
+        for name, fault in self._files():
+            # Of most files something more telling was said already.
+            if name not in told:
+                yield f"{name}: {fault}."
+
+    def _of_contents(self, on_shard: Callable[[], object]) -> Iterator[str]:
+        """What is wrong by what shards and documents say of each other."""
         table, problems = shard_table(self._directory, self._manifest)
         yield from problems
         named = files.list_names(files.join(self._directory, _UNITS), "*.json")
@@ -125,10 +162,10 @@ class _Check:
             row = table[unit.number] if table and unit.number < len(table) else {}
             yield from self._shard(unit, row, sidecar)
             on_shard()
-        yield from self._strays(units)
         yield from self._text_model()
         if len(sidecars) == len(units) == stated:
             yield from self._against_units(sidecars, table or ())
+        yield from self._strays(units)
 
     def _shards_stated(self) -> int:
         return sum(
@@ -155,6 +192,7 @@ class _Check:
         try:
             data = files.read_bytes(sidecar_path(self._directory, unit.number))
             stored = json.loads(data)
+            as_written = json.dumps(stored, sort_keys=True, ensure_ascii=False, indent=1).encode()
             sidecar = Sidecar(**stored)
         except FileNotFoundError:
             return None, [f"{name}: missing."]
@@ -172,7 +210,7 @@ class _Check:
             }.items()
             if getattr(sidecar, key) != stated
         ]
-        if json.dumps(stored, sort_keys=True, ensure_ascii=False, indent=1).encode() != data:
+        if as_written != data:
             problems.append(f"{name}: its text was changed, though not its values.")
         if not isinstance(sidecar.counts, dict) or not isinstance(sidecar.tasks, dict):
             return None, [*problems, f"{name}: damaged; no sidecar of a unit."]
@@ -180,19 +218,27 @@ class _Check:
 
     def _shard(self, unit: _Unit, row: Mapping[str, Any], sidecar: Sidecar | None) -> Iterator[str]:
         path = files.join(self._directory, unit.file)
+        witnesses = [("shards.parquet", dict(row))] if row else []
+        if sidecar:
+            witnesses.append((f"{_UNITS}/{unit.number}.json", vars(sidecar)))
+        counts = [stated["sequences"] for _, stated in witnesses]
+        stated_count = next((x for x in counts if isinstance(x, int) and x >= 0), None)
         try:
             facts = read_facts(path, unit.file, RecordRules.of(self._manifest, unit.dataset))
         except FileNotFoundError:
+            self.affected.append(lost_shard(unit.file, unit.number, stated_count))
             yield f"{unit.file}: missing."
             return
         self.shards += 1
         self.sequences += facts.sequences
+        found = {witness: list(mismatches(facts, stated)) for witness, stated in witnesses}
+        # Where a witness agrees with the shard, it is something else that is damaged.
+        if all(found.values()) if found else facts.problems:
+            named = (path, unit.file, unit.number)
+            self.affected.append(affected_of(*named, stated_count, facts))
         yield from facts.problems
-        witnesses = [("shards.parquet", dict(row))]
-        if sidecar:
-            witnesses.append((f"{_UNITS}/{unit.number}.json", vars(sidecar)))
-        for witness, stated in witnesses:
-            for phrase in mismatches(facts, stated):
+        for witness, phrases in found.items():
+            for phrase in phrases:
                 yield f"{unit.file}: {phrase} in {witness}."
         if self._manifest["format"] == "tfrecord":
             yield from self._offsets(unit, facts)
@@ -215,26 +261,41 @@ class _Check:
                 f"begins in {unit.file}."
             )
 
+    def _files(self) -> Iterator[tuple[str, str]]:
+        """Files that are not what the list says, each with what is wrong with it."""
+        if self._list_fault:
+            yield FILES_FILE, self._list_fault
+        if self._listed is None:
+            return
+        yield from faults(self._directory, self._listed)
+        try:
+            data = files.read_bytes(files.join(self._directory, RUN_FILE))
+        except FileNotFoundError:
+            yield RUN_FILE, "missing"
+            return
+        if not is_sealed(data):
+            yield RUN_FILE, "its checksum is wrong: it was changed after it was written"
+
     def _strays(self, units: Sequence[_Unit]) -> Iterator[str]:
-        """Files that a reader might take for part of the build."""
-        is_tfrecord = self._manifest["format"] == "tfrecord"
-        extra = {"features.json", "dataset_info.json"} if is_tfrecord else set()
-        for name, dataset in self._manifest["datasets"].items():
-            folder = dataset["folder"]
-            wanted = {files.name_of(unit.file) for unit in units if unit.dataset == name}
-            if is_tfrecord:
-                wanted |= {shards.offsets_path(file) for file in wanted} | extra
-            for found in files.list_names(files.join(self._directory, folder)):
-                if found not in wanted:
-                    yield f"{folder}/{found}: not part of this build."
-        known = {dataset["folder"].split("/")[1] for dataset in self._manifest["datasets"].values()}
-        for found in files.list_names(files.join(self._directory, "data")):
-            if found not in known:
-                yield f"data/{found}: not part of this build."
-        numbers = {f"{unit.number}.json" for unit in units}
-        for found in files.list_names(files.join(self._directory, _UNITS)):
-            if found not in numbers:
-                yield f"{_UNITS}/{found}: not part of this build."
+        """Files in the folders of the build that are no part of it."""
+        if self._listed is None:
+            # Nobody knows how many papers the build had.
+            folders, known = {"data", _UNITS}, self._by_name(units)
+        else:
+            folders, known = set(FOLDERS), {one.file for one in self._listed}
+        known |= {unit.file for unit in units}
+        for folder in sorted(folders):
+            for name in files.list_tree(files.join(self._directory, folder)):
+                if f"{folder}/{name}" not in known:
+                    yield f"{folder}/{name}: not part of this build."
+
+    def _by_name(self, units: Sequence[_Unit]) -> set[str]:
+        """The files beside the shards of some units, by the names that builds give them."""
+        known = {f"{_UNITS}/{unit.number}.json" for unit in units}
+        if self._manifest["format"] == "tfrecord":
+            known |= {shards.offsets_path(unit.file) for unit in units}
+            known |= set(tfds_names(self._manifest["datasets"]))
+        return known
 
     def _text_model(self) -> Iterator[str]:
         model = self._manifest["vocabulary"]["text_model"]

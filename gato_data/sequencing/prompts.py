@@ -6,8 +6,11 @@ stand in a circle, ordered by a hash that changes with every pass; each lends to
 it. So the donor is uniform over the group, never the episode itself, and every episode lends once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
 
 from gato_data.sequencing import draws
 
@@ -44,23 +47,58 @@ def nothing_lent(from_end: bool | None) -> Prompt:
     return replace(NO_PROMPT, from_end=from_end)
 
 
-def donors(
-    seed: int, dataset: str, pass_number: int, episode_ids: Sequence[str]
-) -> dict[str, tuple[str, ...]]:
-    """The donors of each episode of one group, first choice first.
+@dataclass(frozen=True)
+class Circles:
+    """The circles in which the episodes of groups lend to each other.
+
+    Attributes:
+      members: int64 [n], the episodes, circle after circle, each in its order.
+      places: int64 [episodes], where each episode stands among `members`; -1 for those in none.
+      starts: int64 [circles + 1], where the circles begin.
+    """
+
+    members: npt.NDArray[np.int64]
+    places: npt.NDArray[np.int64]
+    starts: npt.NDArray[np.int64]
+
+    @property
+    def sizes(self) -> npt.NDArray[np.int64]:
+        return np.diff(self.starts)
+
+    def donors(self, episodes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """int64 [n, tries], the donors of episodes, first choice first; -1 where there are none.
+
+        Up to `DONOR_TRIES` other members of the same circle; none in a circle of one.
+        """
+        places = self.places[episodes]
+        circles = np.searchsorted(self.starts, places, side="right") - 1
+        starts, sizes = self.starts[circles, np.newaxis], self.sizes[circles, np.newaxis]
+        steps = np.arange(1, DONOR_TRIES + 1)
+        lenders = self.members[starts + (places[:, np.newaxis] - starts + steps) % sizes]
+        return np.where(steps < sizes, lenders, -1)
+
+
+def circles(
+    seed: int,
+    dataset: str,
+    pass_number: int,
+    episodes: npt.NDArray[np.int64],
+    groups: npt.NDArray[np.int64],
+    episode_ids: Iterable[str],
+) -> Circles:
+    """The circles of the kept episodes of a data set.
 
     Args:
-      seed, dataset, pass_number: what the order of the circle depends on.
-      episode_ids: of the kept episodes of one (task, agent, split).
-
-    Returns:
-      For each id up to `DONOR_TRIES` other ids of the group; none for a group of one.
+      seed, dataset, pass_number: what the order of the circles depends on.
+      episodes: int64 [n], the kept ones, ascending.
+      groups: int64 [n], equal for those of one (task, agent, split).
+      episode_ids: of each.
     """
-    circle = sorted(
-        episode_ids, key=lambda name: draws.sort_key(seed, "donor", dataset, pass_number, name)
-    )
-    tries = min(DONOR_TRIES, len(circle) - 1)
-    return {
-        name: tuple(circle[(place + step) % len(circle)] for step in range(1, tries + 1))
-        for place, name in enumerate(circle)
-    }
+    names = ((dataset, pass_number, name) for name in episode_ids)
+    keys = draws.sort_keys(seed, "donor", names)
+    order = np.lexsort((keys[:, 1], keys[:, 0], groups))
+    members = episodes[order]
+    places = np.full(int(episodes[-1]) + 1 if len(episodes) else 0, -1, np.int64)
+    places[members] = np.arange(len(members))
+    starts = np.flatnonzero(np.diff(groups[order])) + 1
+    return Circles(members, places, np.concatenate([[0], starts, [len(members)]]))

@@ -25,8 +25,8 @@ from gato_data.sequencing import draws
 from gato_data.sequencing.prompts import NO_PROMPT, Prompt, nothing_lent
 
 # Columns of the numbers drawn for each window.
-_IS_PROMPTED, _FROM_END, _PROMPT_START, _WINDOW_START = range(4)
-_DRAWS = 4
+IS_PROMPTED, FROM_END, PROMPT_START, WINDOW_START = range(4)
+DRAWS = 4
 
 
 @dataclass(frozen=True)
@@ -166,11 +166,11 @@ class _Draws:
 
     def __init__(self, generator: np.random.Generator) -> None:
         self._generator = generator
-        self._rows = generator.random((16, _DRAWS))
+        self._rows = generator.random((16, DRAWS))
 
     def __getitem__(self, row: int) -> npt.NDArray[np.float64]:
         while row >= len(self._rows):
-            more = self._generator.random((len(self._rows), _DRAWS))
+            more = self._generator.random((len(self._rows), DRAWS))
             self._rows = np.concatenate((self._rows, more))
         return self._rows[row]
 
@@ -200,17 +200,17 @@ def windows(
 
     def prompt(number: int) -> Prompt:
         row = rows[number]
-        if row[_IS_PROMPTED] >= rule.probability:
+        if row[IS_PROMPTED] >= rule.probability:
             return NO_PROMPT
-        from_end = bool(row[_FROM_END] < rule.from_end)
+        from_end = bool(row[FROM_END] < rule.from_end)
         lender = donor()
         if lender is None:
             return nothing_lent(from_end)
-        return choose_prompt(rule, lender, from_end, float(row[_PROMPT_START]))
+        return choose_prompt(rule, lender, from_end, float(row[PROMPT_START]))
 
     if rule.mode == "random":
         for number in range(rule.per_episode):
-            lent, draw = prompt(number), float(rows[number][_WINDOW_START])
+            lent, draw = prompt(number), float(rows[number][WINDOW_START])
             start = steps.draw_start(draw, rule.length - lent.length, rule.aligned)
             if steps.leads is not None and not steps.holds(start, rule.length - lent.length):
                 # The text, and what it speaks of, come before a prompt.

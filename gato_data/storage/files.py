@@ -7,6 +7,7 @@ rename, but a PUT is atomic there: the bytes are spooled locally and put once.
 
 import contextlib
 import errno
+import fcntl
 import fnmatch
 import os
 import posixpath
@@ -57,11 +58,17 @@ def _filesystem(path: str) -> tuple[Any, str]:
 
 
 @contextlib.contextmanager
-def _naming(path: str) -> Iterator[None]:
-    """Errors of a store that are none of the file system, as an OSError that names the file."""
+def _naming(path: str, *others: type[Exception]) -> Iterator[None]:
+    """Errors of a store that are none of the file system, as an OSError that names the file.
+
+    Args:
+      path: the file.
+      others: errors that pass as they are.
+    """
+    passing: tuple[type[Exception], ...] = (OSError, UsageError, *others)
     try:
         yield
-    except (OSError, UsageError):
+    except passing:
         raise
     # Each store has its own: those of botocore and of aiohttp.
     except Exception as error:
@@ -92,19 +99,46 @@ def size_of(path: str) -> int:
         return int(filesystem.size(inner))
 
 
+def written(path: str) -> int | None:
+    """When a file was written, in nanoseconds; None where the file system does not tell."""
+    local = local_path(path)
+    if local is not None:
+        return os.stat(local).st_mtime_ns
+    filesystem, inner = _filesystem(path)
+    try:
+        with _naming(path, NotImplementedError, AttributeError, KeyError):
+            return round(filesystem.modified(inner).timestamp() * 1e9)
+    except (NotImplementedError, AttributeError, KeyError):
+        return None
+
+
 def is_newer(path: str, than: str) -> bool:
     """Whether a file was written after another; True where the file systems do not tell."""
-    times = []
-    for one in (path, than):
-        if is_remote(one):
-            filesystem, inner = _filesystem(one)
-            try:
-                times.append(filesystem.modified(inner).timestamp())
-            except (NotImplementedError, AttributeError, KeyError):
-                return True
-        else:
-            times.append(os.path.getmtime(one))
-    return bool(times[0] >= times[1])
+    later, earlier = written(path), written(than)
+    return later is None or earlier is None or later >= earlier
+
+
+def date(path: str, time: int | None) -> None:
+    """Gives a local file the time at which that was written of which it was made.
+
+    By it, and by no clock, is seen whether that was written anew since. See `is_dated`.
+    """
+    local = local_path(path)
+    if local is not None and time is not None:
+        # Some mounted object stores take no times: what was made there is made anew next time.
+        with contextlib.suppress(OSError):
+            os.utime(local, ns=(time, time))
+
+
+def is_dated(path: str, time: int | None) -> bool:
+    """Whether a file has the time that `date` gave it; in an object store, or a later one.
+
+    True where the file systems do not tell.
+    """
+    own = written(path)
+    if own is None or time is None:
+        return True
+    return own == time if local_path(path) is not None else own >= time
 
 
 def list_names(folder: str, pattern: str = "*") -> list[str]:
@@ -118,6 +152,21 @@ def list_names(folder: str, pattern: str = "*") -> list[str]:
             found = filesystem.ls(inner, detail=False) if filesystem.isdir(inner) else []
         names = [posixpath.basename(path.rstrip("/")) for path in found]
     return sorted(name for name in names if fnmatch.fnmatchcase(name, pattern))
+
+
+def list_tree(folder: str) -> list[str]:
+    """Sorted paths of all files below `folder`, as seen from there; empty if there is no folder."""
+    if not is_remote(folder):
+        found = [
+            os.path.join(parent, name) for parent, _, names in os.walk(folder) for name in names
+        ]
+        return sorted(os.path.relpath(path, folder) for path in found)
+    filesystem, inner = _filesystem(folder)
+    filesystem.invalidate_cache()
+    with _naming(folder):
+        paths = filesystem.find(inner)
+    root = inner.strip("/")
+    return sorted(path.strip("/").removeprefix(f"{root}/") for path in paths)
 
 
 def forget_listing(path: str) -> None:
@@ -156,7 +205,8 @@ def remove(path: str) -> None:
         os.remove(path)
         return
     filesystem, inner = _filesystem(path)
-    filesystem.rm_file(inner)
+    with _naming(path):
+        filesystem.rm_file(inner)
 
 
 def make_folder(path: str) -> None:
@@ -187,24 +237,40 @@ def publish_bytes(path: str, data: bytes) -> None:
 def _replace(path: str, write: Callable[[BinaryIO], None]) -> None:
     folder = os.path.dirname(path) or "."
     os.makedirs(folder, exist_ok=True)
-    temporary = os.path.join(
-        folder, f"{TEMPORARY_PREFIX}{os.path.basename(path)}-{uuid.uuid4().hex}"
-    )
     try:
-        with open(temporary, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(temporary)
-        raise
+        _write_and_rename(path, write)
+    except _VanishedError:
+        # Another run took the file for one that a killed writer had left: once more.
+        _write_and_rename(path, write)
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+class _VanishedError(FileNotFoundError):
+    """A temporary file was removed before it got its name."""
+
+
+def _write_and_rename(path: str, write: Callable[[BinaryIO], None]) -> None:
+    folder, name = os.path.split(path)
+    temporary = os.path.join(folder, f"{TEMPORARY_PREFIX}{name}-{uuid.uuid4().hex}")
+    try:
+        with open(temporary, "wb") as file:
+            _hold(file)
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+            try:
+                os.replace(temporary, path)
+            except FileNotFoundError as error:
+                raise _VanishedError(error.errno, error.strerror, temporary) from error
+    except BaseException:
+        # What cannot be removed either, the next run removes.
+        with contextlib.suppress(OSError):
+            os.remove(temporary)
+        raise
 
 
 def _put(path: str, write: Callable[[BinaryIO], None]) -> None:
@@ -213,18 +279,47 @@ def _put(path: str, write: Callable[[BinaryIO], None]) -> None:
         with open(local, "wb") as file:
             write(file)
         filesystem, inner = _filesystem(path)
-        try:
-            filesystem.put_file(local, inner)
-        except FileNotFoundError:  # unlike an object store, it has folders
-            filesystem.makedirs(posixpath.dirname(inner), exist_ok=True)
-            filesystem.put_file(local, inner)
-        if int(filesystem.info(inner)["size"]) != os.path.getsize(local):
-            raise OSError(f"{path}: the store holds another number of bytes than were put.")
+        with _naming(path):
+            try:
+                filesystem.put_file(local, inner)
+            except FileNotFoundError:  # unlike an object store, it has folders
+                filesystem.makedirs(posixpath.dirname(inner), exist_ok=True)
+                filesystem.put_file(local, inner)
+            if int(filesystem.info(inner)["size"]) != os.path.getsize(local):
+                raise OSError(f"{path}: the store holds another number of bytes than were put.")
 
 
-def temporary_files(folder: str) -> Iterator[str]:
-    """Files that killed writers left below a local folder, told by the form of their names."""
+def _hold(file: BinaryIO) -> None:
+    """Marks a file as being written: the mark goes with the writer, however that ends."""
+    # A file system without locks does without: nobody else may write there at the same time then.
+    with contextlib.suppress(OSError):
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _is_held(path: str) -> bool:
+    """Whether somebody is still writing a file."""
+    try:
+        with open(path, "rb") as file:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, FileNotFoundError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def temporary_files(folder: str, is_deep: bool = True) -> Iterator[str]:
+    """Files that killed writers left in a local folder, told by the form of their names.
+
+    Those that are being written by somebody on this machine are not among them.
+
+    Args:
+      folder: where to look.
+      is_deep: whether to look in the folders below it, too.
+    """
     if not is_remote(folder):
-        for path in Path(folder).rglob(f"{TEMPORARY_PREFIX}*"):
-            if _TEMPORARY_NAME.fullmatch(path.name) and path.is_file():
+        pattern = f"{TEMPORARY_PREFIX}*"
+        for path in (Path(folder).rglob if is_deep else Path(folder).glob)(pattern):
+            is_ours = _TEMPORARY_NAME.fullmatch(path.name) and path.is_file()
+            if is_ours and not _is_held(str(path)):
                 yield str(path)

@@ -138,11 +138,18 @@ class TextTokenizer:
 
         Raises:
           ValueError: an id is not below `size`.
+          UsageError: the pieces of the model are no UTF-8.
         """
         values = np.asarray(ids, dtype=np.int64)
         if values.size and (values.min() < 0 or values.max() >= self.size):
             raise ValueError(f"text ids lie in [0, {self.size}), not {values.min()}…{values.max()}")
-        return str(self._processor.decode(values.tolist())) if values.size else ""
+        try:
+            return str(self._processor.decode(values.tolist())) if values.size else ""
+        except UnicodeDecodeError:
+            raise UsageError(
+                f"{self._name}: its pieces are no UTF-8, so that they stand for no text. Copy the "
+                "model again, or train one: gato-data vocab CORPUS… --output FILE.model."
+            ) from None
 
     def _encode_marked(self, text: str, mark: Ids) -> Ids:
         first, *others = (self.encode(part) for part in text.split(_SPACE_MARK))
@@ -160,7 +167,8 @@ def _parse(model: bytes, name: str) -> sentencepiece.SentencePieceProcessor:
     processor = sentencepiece.SentencePieceProcessor()
     try:
         processor.LoadFromSerializedProto(model)
-    except RuntimeError as error:
+    # Of what is no UTF-8 in the model, the message is none either.
+    except (RuntimeError, UnicodeDecodeError) as error:
         raise UsageError(
             f"{name}: no SentencePiece model, or a damaged one ({len(model)} bytes; {error}). Copy "
             "it again, or train one: gato-data vocab CORPUS… --output FILE.model."

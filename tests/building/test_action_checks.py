@@ -187,7 +187,7 @@ def seen(lows: Any, highs: Any, *fields: Field, asked: Any = None, clip: bool = 
             "high": pa.array([list(row) for row in highs], pa.list_(pa.float64())),
         }
     )
-    return check_actions(context, index, range(count))
+    return check_actions(context, index, np.arange(count), [index])
 
 
 def said(lows: Any, highs: Any, *fields: Field, asked: Any = None) -> str:

@@ -131,7 +131,7 @@ def test_episode_ids_that_repeat(
     config["datasets"][0]["episode_id"] = "episode_metadata/task"
     status, errors = run(tmp_path, config, capsys)
     assert status == 2
-    for word in ("stand more than once", "toy-train.tfrecord-0000", "episode_id"):
+    for word in ("stand more than once", "toy-train.tfrecord-0000", "episode_id", "keep_first"):
         assert word in errors
 
 

@@ -70,15 +70,15 @@ MUTANTS = (
         "order-of-collection-ignored",
         "collection-order",
         SELECTION,
-        "return sorted(rows, key=lambda row: (values[row], ids[row]))",
+        "return rows[pc.sort_indices(pa.table(columns), sort_keys=keys).to_numpy()]",
         "return rows",
     ),
     Mutant(
         "places-compared-as-strings",
         "collection-order",
         SELECTION,
-        "return sorted(rows, key=lambda row: (values[row], ids[row]))",
-        "return sorted(rows, key=lambda row: (str(values[row]), ids[row]))",
+        'columns = {"value": _order_values(index, rows)}',
+        'columns = {"value": _order_values(index, rows).cast(pa.string())}',
     ),
     # The threshold.
     Mutant(
@@ -172,8 +172,9 @@ MUTANTS = (
         "filter-scope",
         SELECTION,
         "task_returns(returns[rows], rules[task], marked)",
-        "task_returns(returns[[r for r in rows if _split(context.dataset, "
-        "context.job.config.seed, ids[r], task) == TRAIN]], rules[task], marked)",
+        "task_returns(returns[[r for r in rows if split_of(context.dataset, "
+        'context.job.config.seed, index["episode_id"][int(r)].as_py(), task) == TRAIN]], '
+        "rules[task], marked)",
     ),
     Mutant(
         "filter-after-the-pilot's-sample",
@@ -222,7 +223,7 @@ MUTANTS = (
         "training-saved-as-validation",
         "validation-split",
         PLAN,
-        "if selection.splits[row] == split]",
-        "if selection.splits[row] != split]",
+        "rows = selection.kept_in(split)",
+        "rows = selection.kept[selection.splits[selection.kept] != split]",
     ),
 )

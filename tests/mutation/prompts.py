@@ -8,7 +8,7 @@ ASSEMBLY = "gato_data/sequencing/assembly.py"
 EPISODES = "gato_data/building/episode_sequences.py"
 UNITS = "gato_data/building/units.py"
 CONFIG = "gato_data/config_types.py"
-GROUP = "groups[tasks[row], agents[row], selection.splits[row]].append(row)"
+GROUP = "return (tasks[kept] * len(names) + agents[kept]) * 2 + is_validation"
 
 MUTANTS = (
     # How often.
@@ -23,22 +23,22 @@ MUTANTS = (
         "three-quarters-prompted",
         "prompt-share",
         WINDOWS,
-        "if row[_IS_PROMPTED] >= rule.probability:",
-        "if row[_IS_PROMPTED] < rule.probability:",
+        "if row[IS_PROMPTED] >= rule.probability:",
+        "if row[IS_PROMPTED] < rule.probability:",
     ),
     Mutant(
         "every-sequence-prompted",
         "prompt-share",
         WINDOWS,
-        "if row[_IS_PROMPTED] >= rule.probability:",
+        "if row[IS_PROMPTED] >= rule.probability:",
         "if not rule.probability:",
     ),
     Mutant(
         "a-third-prompted",
         "prompt-share",
         WINDOWS,
-        "if row[_IS_PROMPTED] >= rule.probability:",
-        "if row[_IS_PROMPTED] >= 1.2 * rule.probability:",
+        "if row[IS_PROMPTED] >= rule.probability:",
+        "if row[IS_PROMPTED] >= 1.2 * rule.probability:",
     ),
     # From where.
     Mutant(
@@ -52,8 +52,8 @@ MUTANTS = (
         "always-from-the-end",
         "prompt-ends",
         WINDOWS,
-        "bool(row[_FROM_END] < rule.from_end)",
-        "bool(row[_FROM_END] < 1)",
+        "bool(row[FROM_END] < rule.from_end)",
+        "bool(row[FROM_END] < 1)",
     ),
     Mutant(
         "from-end-by-default",
@@ -66,8 +66,8 @@ MUTANTS = (
         "one-draw-for-two-questions",
         "prompt-ends",
         WINDOWS,
-        "_IS_PROMPTED, _FROM_END, _PROMPT_START, _WINDOW_START = range(4)",
-        "_IS_PROMPTED, _FROM_END, _PROMPT_START, _WINDOW_START = 0, 0, 2, 3",
+        "IS_PROMPTED, FROM_END, PROMPT_START, WINDOW_START = range(4)",
+        "IS_PROMPTED, FROM_END, PROMPT_START, WINDOW_START = 0, 0, 2, 3",
     ),
     Mutant(
         "prompts-are-beginnings",
@@ -80,8 +80,8 @@ MUTANTS = (
         "uniform-start-by-the-window's-draw",
         "prompt-ends",
         WINDOWS,
-        "float(row[_PROMPT_START])",
-        "float(row[_FROM_END])",
+        "float(row[PROMPT_START])",
+        "float(row[FROM_END])",
     ),
     # How long.
     Mutant(
@@ -132,36 +132,36 @@ MUTANTS = (
         "prompt-from-the-same-episode",
         "prompt-donor",
         PROMPTS,
-        "for step in range(1, tries + 1))",
-        "for step in range(tries))",
+        "steps = np.arange(1, DONOR_TRIES + 1)",
+        "steps = np.arange(DONOR_TRIES)",
     ),
     Mutant(
         "lonely-episode-lends-to-itself",
         "prompt-donor",
         PROMPTS,
-        "tries = min(DONOR_TRIES, len(circle) - 1)",
-        "tries = min(DONOR_TRIES, len(circle))",
+        "return np.where(steps < sizes, lenders, -1)",
+        "return np.where(steps <= sizes, lenders, -1)",
     ),
     Mutant(
         "prompt-from-another-task",
         "prompt-donor",
         UNITS,
         GROUP,
-        'groups["", agents[row], selection.splits[row]].append(row)',
+        "return agents[kept] * 2 + is_validation",
     ),
     Mutant(
         "prompt-from-another-agent",
         "prompt-donor",
         UNITS,
         GROUP,
-        'groups[tasks[row], "", selection.splits[row]].append(row)',
+        "return tasks[kept] * 2 + is_validation",
     ),
     Mutant(
         "prompt-from-another-split",
         "prompt-donor",
         UNITS,
         GROUP,
-        'groups[tasks[row], agents[row], ""].append(row)',
+        "return tasks[kept] * len(names) + agents[kept]",
     ),
     Mutant(
         "window-lends-to-itself",
@@ -174,21 +174,21 @@ MUTANTS = (
         "every-prompt-from-one-donor",
         "prompt-circle",
         PROMPTS,
-        "circle[(place + step) % len(circle)]",
-        "[x for x in circle if x != name][(step - 1) % (len(circle) - 1)]",
+        "(places[:, np.newaxis] - starts + steps) % sizes",
+        "steps % sizes",
     ),
     Mutant(
         "donors-in-the-order-of-names",
         "prompt-circle",
         PROMPTS,
-        "circle = sorted(\n        episode_ids, key=",
-        "circle = sorted(episode_ids)\n    _ = sorted(\n        episode_ids, key=",
+        "order = np.lexsort((keys[:, 1], keys[:, 0], groups))",
+        "order = np.lexsort((episodes, groups))",
     ),
     Mutant(
         "same-circle-in-every-pass",
         "prompt-circle",
         PROMPTS,
-        '"donor", dataset, pass_number, name)',
-        '"donor", dataset, 0, name)',
+        "((dataset, pass_number, name) for name in episode_ids)",
+        "((dataset, 0, name) for name in episode_ids)",
     ),
 )

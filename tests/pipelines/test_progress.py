@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from pipelines import runner, tables
-from pipelines.progress import Progress, describe, duration
+from pipelines.progress import Progress, Stall, describe, duration
 
 
 @pytest.mark.parametrize(
@@ -208,3 +208,49 @@ def test_the_total_of_tasks_counts_no_records_of_corpora() -> None:
     table = tables.task_table([_row(), _row()], {"a_data_set_with_a_long_name": 7, "captions": 5})
     Console(file=out, width=tables.WIDTH).print(table)
     assert out.getvalue().split()[-1] == "7"
+
+
+def stalls(done: dict[float, int], until: int) -> list[int]:
+    """At which seconds it is said that nothing has been finished, looking once a second.
+
+    Args:
+      done: from when on how many pieces of work are finished.
+      until: for how many seconds.
+    """
+    stall = Stall(0.0)
+    counts = {second: max(n for at, n in done.items() if at <= second) for second in range(until)}
+    return [second for second, n in counts.items() if stall.look("building", n, float(second))]
+
+
+def test_what_hangs_is_told_after_five_minutes_and_whenever_the_time_has_doubled() -> None:
+    assert stalls({0: 0}, 2500) == [300, 600, 1200, 2400]
+
+
+def test_what_is_slow_by_nature_does_not_hang() -> None:
+    """Five times what a piece of work has taken: here 200 s each."""
+    assert stalls({0: 0, 200: 1, 400: 2}, 1500) == [1400]
+
+
+def test_what_goes_on_is_forgiven() -> None:
+    # Two pieces in 320 s: the next one may take five times 160 s.
+    assert stalls({0: 0, 10: 1, 320: 2}, 1200) == [310, 320 + 800]
+
+
+def test_a_stall_is_told_in_quiet_runs_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("pipelines.progress._STALL_SECONDS", 0.1)
+    with Progress.quiet().watch("building", 2, lambda: 0):
+        time.sleep(0.35)
+    lines = capsys.readouterr().err.splitlines()
+    assert 1 <= len(lines) <= 3
+    assert all(line.startswith("warning: building: nothing has been finished") for line in lines)
+
+
+def test_a_silent_run_is_silent(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("pipelines.progress._STALL_SECONDS", 0.05)
+    with Progress.silent().watch("building", 2, lambda: 0):
+        time.sleep(0.2)
+    assert capsys.readouterr().err == ""

@@ -293,13 +293,14 @@ def test_the_checksum_of_a_narrowed_source_covers_what_it_reads(own: Path, tmp_p
         assert [x == y for x, y in zip(*crcs, strict=True)] == [True, same, True, True]
 
 
-def test_a_file_that_was_written_later_is_newer(zoo: Path, own: Path, tmp_path: Path) -> None:
+def test_the_file_that_was_written_last_counts(zoo: Path, own: Path) -> None:
     source = MinariSource.open(str(own))
-    (tmp_path / "made").write_text("x")
-    assert source.is_older("episodes-00000000", str(tmp_path / "made"))
+    for path in own.rglob("*"):
+        os.utime(path, ns=(0, 1_000_000_001))
+    assert source.written("episodes-00000000") == 1_000_000_001
     [data, *_] = [*own.glob("main_data.hdf5"), *own.glob("2/part*")]
-    os.utime(data, (2e9, 2e9))
-    assert not source.is_older("episodes-00000000", str(tmp_path / "made"))
+    os.utime(data, ns=(0, 2_000_000_002))
+    assert source.written("episodes-00000000") == 2_000_000_002
 
 
 def test_too_large_an_episode_is_a_fault(zoo: Path) -> None:

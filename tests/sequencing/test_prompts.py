@@ -2,13 +2,30 @@
 
 from collections import Counter
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gato_data.sequencing.prompts import NO_PROMPT, Prompt, donors
+from gato_data.sequencing.prompts import NO_PROMPT, Prompt, circles
 
 NAMES = [f"episode-{number}" for number in range(12)]
+
+
+def donors(
+    seed: int, dataset: str, pass_number: int, names: list[str], groups: list[int] | None = None
+) -> dict[str, tuple[str, ...]]:
+    """The donors of each episode by name; all are of one group, unless it says otherwise."""
+    rows = 5 * np.arange(len(names)) + 2
+    found = circles(
+        seed, dataset, pass_number, rows, np.array(groups or [0] * len(names), np.int64), names
+    )
+    name_of = dict(zip(rows.tolist(), names, strict=True))
+    lent = found.donors(rows).tolist() if names else []
+    return {
+        name: tuple(name_of[row] for row in of_row if row >= 0)
+        for name, of_row in zip(names, lent, strict=True)
+    }
 
 
 @pytest.mark.fidelity("prompt-donor", "prompt-circle")
@@ -53,6 +70,16 @@ def test_the_circle_depends_on_what_it_should() -> None:
     assert donors(0, "toy", 1, NAMES) != lent
     assert donors(1, "toy", 0, NAMES) != lent
     assert donors(0, "other", 0, NAMES) != lent
+
+
+@pytest.mark.fidelity("prompt-circle")
+def test_groups_have_circles_of_their_own() -> None:
+    groups = [0, 7, 0, 7, 7, 0, 3, 0, 7, 7, 7, 0]
+    lent = donors(0, "toy", 0, NAMES, groups)
+    for group in set(groups):
+        members = [name for name, its in zip(NAMES, groups, strict=True) if its == group]
+        alone = donors(0, "toy", 0, members)
+        assert {name: lent[name] for name in members} == alone
 
 
 @pytest.mark.fidelity("prompt-circle")

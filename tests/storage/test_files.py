@@ -66,9 +66,10 @@ def test_readers_see_the_old_file_until_the_new_one_is_whole(tmp_path: Path) -> 
         file.write(b"new")
         file.flush()
         assert files.read_bytes(path) == b"old"
-        (temporary,) = files.temporary_files(str(tmp_path))
-        assert Path(temporary).parent == tmp_path
-        assert Path(temporary).read_bytes() == b"new"
+        (temporary,) = tmp_path.glob(".tmp-*")
+        assert temporary.read_bytes() == b"new"
+        # It is nobody's to remove while it is being written.
+        assert list(files.temporary_files(str(tmp_path))) == []
 
     files.publish(path, write)
     assert files.read_bytes(path) == b"new"
@@ -92,6 +93,21 @@ def test_a_killed_writer_leaves_only_a_temporary_file(tmp_path: Path) -> None:
     assert Path(left).read_bytes() == b"half"
     files.publish_bytes(str(path), b"whole")
     assert path.read_bytes() == b"whole"
+
+
+def test_a_temporary_file_that_another_run_removes_is_written_again(tmp_path: Path) -> None:
+    path, calls = tmp_path / "file", []
+
+    def write(file: BinaryIO) -> None:
+        file.write(b"whole")
+        calls.append(None)
+        for temporary in tmp_path.glob(".tmp-*") if len(calls) == 1 else ():
+            temporary.unlink()
+
+    files.publish(str(path), write)
+    assert len(calls) == 2
+    assert path.read_bytes() == b"whole"
+    assert [one.name for one in tmp_path.iterdir()] == ["file"]
 
 
 FILL = """
@@ -170,6 +186,14 @@ def test_listing_is_sorted_and_matches_case(folder: str) -> None:
     assert files.list_names(files.join(folder, "absent")) == []
 
 
+def test_a_tree_is_listed_as_seen_from_its_folder(folder: str) -> None:
+    for name in ("b", "a/c", "a/b/d"):
+        files.publish_bytes(files.join(folder, name), b"")
+    assert files.list_tree(folder) == ["a/b/d", "a/c", "b"]
+    assert files.list_tree(files.join(folder, "a")) == ["b/d", "c"]
+    assert files.list_tree(files.join(folder, "absent")) == []
+
+
 def test_missing_files_are_missing(folder: str) -> None:
     with pytest.raises(FileNotFoundError):
         files.read_bytes(files.join(folder, "absent"))
@@ -185,6 +209,7 @@ def test_temporary_files_lie_at_any_depth(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"")
     found = [os.path.relpath(path, tmp_path) for path in files.temporary_files(str(tmp_path))]
     assert sorted(found) == stray
+    assert list(files.temporary_files(str(tmp_path), is_deep=False)) == [str(tmp_path / stray[0])]
     assert list(files.temporary_files("memory://nothing")) == []
 
 

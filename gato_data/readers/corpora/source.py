@@ -44,12 +44,12 @@ class CorpusSource:
     def size(self, file: str) -> int:
         return files.size_of(self.path(file))
 
-    def is_older(self, file: str, than: str) -> bool:
-        """Whether an input file was written before the file at the path `than`.
+    def written(self, file: str) -> int | None:
+        """When an input file was written, in nanoseconds; None where the file system does not tell.
 
         Of images in a folder nothing is known; `read` notices if one has changed.
         """
-        return files.is_newer(than, self.path(file))
+        return files.written(self.path(file))
 
     def stated(self, file: str) -> int:
         return self.container.stated(self.path(file))

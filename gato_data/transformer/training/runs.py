@@ -18,6 +18,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from gato_data.errors import UsageError
+from gato_data.masking import masked
 from gato_data.records.manifest import MANIFEST, MODEL_FILE, read_manifest
 from gato_data.storage import files
 from gato_data.transformer.config import ModelConfig
@@ -103,9 +104,9 @@ class Run:
             "model": self.model.to_json(),
             "training": self.training.to_json(),
             "feed": dataclasses.asdict(self.feed),
-            "sources": list(self.sources),
+            "sources": [masked(source) for source in self.sources],
             "datasets": list(self.datasets),
-            "init": self.init,
+            "init": self.init and masked(self.init),
             "versions": dict(self.versions),
         }
 
