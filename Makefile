@@ -13,7 +13,7 @@ TASKS := babyai/GoToRedBallNoDists babyai/GoToLocal gymnasium/CartPole-v1-pertur
 TRAIN := $(BIN)/gato-data train --preset tiny --set hide_actions=true --batch 8 --rate 4e-3 --clip 1
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help demo train-demo shuffled-demo test test-slow test-torch tpu-compile fidelity mutants catalogue lint format bench clean
+.PHONY: help demo train-demo shuffled-demo test test-slow test-torch tpu-compile test-flink test-prism soak flips fuzz scale growth fidelity mutants catalogue lint format bench clean
 
 help:  ## Lists the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -90,6 +90,27 @@ tpu-compile:  ## Compiles the training steps for TPUs in .venv-tpu (2 GB); takes
 		echo "Skipped: libtpu, the compiler for TPUs, cannot be installed here (it is made for Linux on x86-64). pip says why above."; \
 	fi
 
+test-prism: $(VENV)/.ready  ## Brings Prism by Go into .cache, and builds on it.
+	$(BIN)/python -m pytest -q -s -m slow tests/engines/test_prism.py
+
+test-flink: $(VENV)/.ready  ## Brings Flink by Maven into .cache, starts a cluster, and builds on it.
+	$(BIN)/python -m pytest -q -s -m slow tests/engines/test_flink.py
+
+soak: $(VENV)/.ready  ## Strikes builds with 100 faults at random moments; takes an hour.
+	$(BIN)/python -m tests.faults.soak --faults 100
+
+flips: $(VENV)/.ready  ## Turns over 10,000 bytes of small builds, one at a time: verify must find each.
+	$(BIN)/python -m tests.faults.flips --flips 10000
+
+fuzz: $(VENV)/.ready  ## Feeds damaged inputs to all readers, ten minutes each; takes six hours.
+	$(BIN)/python -m tests.fuzzing --seconds 600
+
+scale: $(VENV)/.ready  ## Plans a hundredth of the paper's episodes; prints time, memory and sizes.
+	$(BIN)/python -m benchmarks.scale --fraction 0.01
+
+growth: $(VENV)/.ready  ## Builds 1, 10 and 100 times the same data; needs a quiet machine and 25 GB.
+	$(BIN)/python -m benchmarks.growth
+
 test-slow: $(VENV)/.ready  ## Runs the proofs that take minutes: memory, the whole companding table.
 	$(BIN)/python -m pytest -q -m slow
 
@@ -118,4 +139,4 @@ bench: $(VENV)/.ready  ## Measures speed; prints rates and ratios of one run.
 	$(BIN)/python -m benchmarks.encodings
 
 clean:  ## Removes virtual environments and demos.
-	rm -rf $(VENV) .venv-torch .venv-tpu $(DEMO) $(TRAIN_DEMO) build *.egg-info
+	rm -rf $(VENV) .venv-torch .venv-tpu .cache $(DEMO) $(TRAIN_DEMO) build *.egg-info

@@ -92,7 +92,8 @@ def _runner(arguments: Sequence[str], workers: int) -> PipelineRunner | None:
         return engines.create(options(arguments, workers))
     if workers > 1 and not _names(arguments) & _DIRECT_OPTIONS:
         # Instead of the shell that Beam starts it by, which would outlive it.
-        command = f"exec {shlex.quote(sys.executable)} -m {_WORKER}"
+        start = f"GATO_DATA_MAIN_PROCESS={os.getpid()} exec {shlex.quote(sys.executable)}"
+        command = f"{start} -m {_WORKER}"
         return FnApiRunner(SubprocessSDKEnvironment.from_command_string(command))
     return FnApiRunner()
 

@@ -60,7 +60,8 @@ def refused_soon(message: str) -> Iterator[None]:
     start = time.monotonic()
     with pytest.raises(DocumentError, match=message):
         yield
-    assert time.monotonic() - start < 10
+    # Not a speed: what is refused too late takes hours.
+    assert time.monotonic() - start < 120
 
 
 def test_a_document_of_any_size_is_refused_before_it_is_parsed() -> None:

@@ -107,13 +107,15 @@ def _look(
     first = 0
     for table in extremes:
         begin, end = np.searchsorted(kept, (first, first + len(table)))
-        some = table.take(pa.array(kept[begin:end] - first))
+        rows, start = kept[begin:end], first
+        first += len(table)
+        if not len(rows):
+            continue
+        some = table.take(pa.array(rows - start))
         lows, highs = _matrix(some["low"]), _matrix(some["high"])
         for number, one in enumerate(found):
             where = places[one.field.path]
-            seen = (lows[:, where], highs[:, where])
-            found[number] = _with(one, *seen, kept[begin:end])
-        first += len(table)
+            found[number] = _with(one, lows[:, where], highs[:, where], rows)
     return found
 
 
@@ -147,10 +149,8 @@ def _with(
 
     Args:
       seen_low, seen_high: float64 [n, dimensions], of each episode.
-      rows: int64 [n], of the index.
+      rows: int64 [n], of the index; at least one.
     """
-    if not len(rows):
-        return found
     low, high = found.low, found.high
     tolerance = np.zeros(len(low))
     given = np.isfinite(low)
