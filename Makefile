@@ -96,7 +96,7 @@ test-prism: $(VENV)/.ready  ## Brings Prism by Go into .cache, and builds on it.
 test-flink: $(VENV)/.ready  ## Brings Flink by Maven into .cache, starts a cluster, and builds on it.
 	$(BIN)/python -m pytest -q -s -m slow tests/engines/test_flink.py
 
-soak: $(VENV)/.ready  ## Strikes builds with 100 faults at random moments; takes an hour.
+soak: $(VENV)/.ready  ## Strikes builds with 100 faults at random moments; takes some ten minutes.
 	$(BIN)/python -m tests.faults.soak --faults 100
 
 flips: $(VENV)/.ready  ## Turns over 10,000 bytes of small builds, one at a time: verify must find each.
