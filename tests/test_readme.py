@@ -1,5 +1,6 @@
 """The commands of the README work as they stand, on a data set of that name."""
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -33,10 +34,11 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_from_a_directory_to_a_verified_build(data: Path) -> None:
     verbs = [words[0] for words in commands()]
-    assert verbs == ["describe", "vocab", "plan", "build", "verify"]
+    assert verbs == ["describe", "vocab", "plan", "build", "verify", "build"]
     for words in commands():
         assert main(words) == 0, words
-    assert (data / "out/my_robot/manifest.json").exists()
+    first, again = (data / "out" / name / "manifest.json" for name in ("my_robot", "again"))
+    assert json.loads(first.read_bytes())["content"] == json.loads(again.read_bytes())["content"]
 
 
 def test_the_commands_of_training_are_ones_that_the_command_line_takes() -> None:

@@ -104,7 +104,7 @@ def test_refused_before_work(case: str, run: Runner, tmp_path: Path) -> None:
     assert outcome.status == 2
     for word in ["data set 'corpus'", *words]:
         assert word in outcome.shown
-    assert not list(outcome.output.glob("plan"))
+    assert not list(outcome.output.glob("plan/*"))
 
 
 def test_files_without_any_text(run: Runner, tmp_path: Path) -> None:
@@ -263,7 +263,7 @@ def test_a_share_above_the_limit(run: Runner, tmp_path: Path) -> None:
         assert words in outcome.shown
     assert "record 99" not in outcome.shown
     assert outcome.refused.keys() == names("a.jsonl", range(96, 100))
-    assert not list(outcome.output.glob("plan"))
+    assert not list(outcome.output.glob("plan/*"))
     outcome = run("image_text", folder, format="jsonl", share=0.04)
     assert (outcome.status, outcome.used) == (0, names("a.jsonl", range(96)))
 
